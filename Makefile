@@ -1,0 +1,38 @@
+# Every target needs Python >= 3.11 and make; what else is needed is installed into .venv, once.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## serve the feed; flags go in ARGS, as in: make run ARGS="--port 8000"
+	@exec $(BIN)/python -m hub $(ARGS)
+
+test: $(VENV)/.test ## run all tests, with branch coverage; flags for pytest go in ARGS
+	$(BIN)/python -m pytest --cov $(ARGS)
+
+check: $(VENV)/.test ## lint, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean: ## remove what the targets above have made
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# A stamp file per set of packages: a second call finds it and installs nothing.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml
+	$(PIP) install --editable '.[test,bench]'
+	@touch $@
