@@ -1,0 +1,177 @@
+"""The command line: ``python -m hub``, also installed as ``metrics-hub``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from hub import Settings, __version__, create_app
+from hub.errors import InvalidValue
+from hub.server.listener import listen
+from hub.server.runner import configure_logging, serve
+
+__all__ = ["main"]
+
+_PROGRAM: Final = "metrics-hub"
+_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
+_SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the feed until told to stop; return the exit status.
+
+    0 after a signal to stop, 1 where the address cannot be had, 2 for a bad flag or variable.
+    """
+    parser = _parser()
+    try:
+        options = _options(vars(parser.parse_args(argv)), os.environ)
+        settings = Settings(**{n: options[n] for n in Settings.__dataclass_fields__})
+    except InvalidValue as error:
+        parser.error(str(error))
+    configure_logging(options["log_level"], access_log=options["access_log"])
+    try:
+        listeners = listen(
+            options["host"], options["port"], user_timeout=settings.stall_timeout + 5
+        )
+    except OSError as error:
+        where = f"{options['host']} port {options['port']}"
+        return _fail(f"cannot listen on {where}: {error.strerror or error}", status=1)
+    serve(create_app(settings), listeners, access_log=options["access_log"])
+    return 0
+
+
+def _fail(message: str, *, status: int) -> int:
+    print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Flag:
+    """A flag, which is also an environment variable: ``--log-level`` is ``HUB_LOG_LEVEL``.
+
+    ``parse`` is given the label under which the user knows the flag, and the text.
+    """
+
+    name: str
+    parse: Callable[[str, str], object]
+    default: object
+    help: str
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "HUB_" + self.name.upper()
+
+    def resolve(self, given: object, environ: Mapping[str, str]) -> object:
+        """Take the flag's value, else the variable's, else the default."""
+        if isinstance(given, bool):
+            return given
+        if isinstance(given, str):
+            return self.parse(self.option, given)
+        text = environ.get(self.variable)
+        return self.default if text is None else self.parse(self.variable, text)
+
+
+def _options(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
+    return {flag.name: flag.resolve(given[flag.name], environ) for flag in _flags()}
+
+
+def _text(_label: str, text: str) -> str:
+    return text
+
+
+def _host(label: str, text: str) -> str:
+    if not text or text.strip() != text:
+        raise InvalidValue(label, "a host name or address", text)
+    return text
+
+
+def _port(label: str, text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= port <= 65535:
+        raise InvalidValue(label, "a whole number from 0 to 65535", text)
+    return port
+
+
+def _level(label: str, text: str) -> str:
+    if text.lower() not in _LEVELS:
+        raise InvalidValue(label, f"one of {', '.join(_LEVELS)}", text)
+    return text.lower()
+
+
+def _switch(label: str, text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise InvalidValue(label, f"one of {', '.join(_SWITCH)}", text)
+    return _SWITCH[text.lower()]
+
+
+def _setting(name: str, convert: Callable[[str], object]) -> Callable[[str, str], object]:
+    """Make a parser that follows what ``Settings`` says of a field, under the user's label."""
+
+    def parse(label: str, text: str) -> object:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = text
+        try:
+            Settings(**{name: value})  # type: ignore[arg-type] # it checks types itself
+        except InvalidValue as error:
+            raise InvalidValue(label, error.rule, text) from None
+        return value
+
+    return parse
+
+
+def _flags() -> tuple[_Flag, ...]:
+    settings = Settings()
+    setting: dict[str, tuple[Callable[[str], object], str]] = {
+        "interval": (float, "seconds between two samples, 0.1 to 60"),
+        "disk_path": (str, "a path on the file system that the metric 'disk' is about"),
+        "queue": (int, "frames held for a client that does not keep up"),
+        "stall_timeout": (float, "seconds after which a client that takes nothing is cut off"),
+    }
+    return (
+        _Flag("host", _host, "127.0.0.1", "address to listen on"),
+        _Flag("port", _port, 54112, "port to listen on; 0 lets the system choose"),
+        *(
+            _Flag(name, _setting(name, convert), getattr(settings, name), text)
+            for name, (convert, text) in setting.items()
+        ),
+        _Flag("log_level", _level, "info", f"one of {', '.join(_LEVELS)}"),
+        _Flag("access_log", _switch, False, "log every HTTP request and handshake"),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_fail(message, status=2))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_PROGRAM,
+        description="Serve this machine's CPU, memory and disk usage, live, over WebSocket.",
+        epilog="Every flag is also an environment variable: --stall-timeout is HUB_STALL_TIMEOUT.",
+        allow_abbrev=False,
+    )
+    for flag in _flags():
+        text = f"{flag.help} (default: {flag.default})"
+        if flag.parse is _switch:
+            parser.add_argument(flag.option, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            parser.add_argument(flag.option, metavar=flag.name.split("_")[-1].upper(), help=text)
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

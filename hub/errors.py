@@ -1,0 +1,59 @@
+"""What can be wrong with what the hub is given, and why it closes a connection.
+
+Both are values that travel upward; nothing here acts.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+__all__ = ["Closure", "InvalidValue", "StreamClosed"]
+
+_SHOWN: Final = 80
+
+
+class InvalidValue(ValueError):
+    """A value that breaks a rule. Its text is one line naming the field, the rule and the value."""
+
+    def __init__(self, field: str, rule: str, value: object) -> None:
+        self.field = field
+        self.rule = rule
+        self.value = value
+        super().__init__(f"{field} must be {rule}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+class Closure(IntEnum):
+    """Every reason for which the hub itself ends a connection: WebSocket close code and phrase.
+
+    Codes below 4000 are those of the IANA WebSocket close code registry.
+    """
+
+    STOPPING = 1001, "hub stops serving"
+    TALKATIVE = 1008, "too many messages"
+    MESSAGE_TOO_BIG = 1009, "message too big"
+    KEEPALIVE_LOST = 1011, "keepalive lost"
+    RESTART = 1012, "service restart"
+    TOO_SLOW = 4008, "too slow"
+
+    phrase: str
+
+    def __new__(cls, code: int, phrase: str) -> Closure:
+        """Make a member that is its code and carries its phrase."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.phrase = phrase
+        return member
+
+
+class StreamClosed(Exception):
+    """A subscriber was closed by the hub: no frame follows. ``closure`` says why."""
+
+    def __init__(self, closure: Closure) -> None:
+        self.closure = closure
+        super().__init__(f"{closure.value} {closure.phrase}")

@@ -1,0 +1,109 @@
+"""The single background task: the beat, and what becomes of it when the machine is late."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hub.clock import Clock
+from hub.collector import Collector
+from hub.metrics import Metric
+from hub.snapshot import Failure, Snapshot
+
+__all__ = ["Sampler", "SamplerStatistics"]
+
+_logger = logging.getLogger("hub")
+
+_FIRST_SECONDS: Final = 1.0
+"""How long at most the first measurement lasts, so that long intervals do not start silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerStatistics:
+    """Attributes: ``ticks`` sampled, and ``missed`` ones that came due while another was late."""
+
+    ticks: int
+    missed: int
+
+
+class Sampler:
+    """Takes a snapshot at every tick of a fixed schedule and hands it to ``publish``.
+
+    Ticks are due at ``start + n * interval`` on the monotonic clock: being late once delays no
+    later tick. Ticks that have passed altogether, as after a suspend, are counted and left out.
+
+    Args:
+        interval: seconds between ticks.
+        demand: asked at every tick which metrics anybody wants.
+        publish: given every snapshot; must neither block nor raise.
+        collector: reads the metrics.
+        clock: tells and passes the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        interval: float,
+        demand: Callable[[], Sequence[Metric]],
+        publish: Callable[[Snapshot], None],
+        collector: Collector,
+        clock: Clock,
+    ) -> None:
+        self._interval = interval
+        self._demand = demand
+        self._publish = publish
+        self._collector = collector
+        self._clock = clock
+        self._log = _FailureLog()
+        self._ticks = 0
+        self._missed = 0
+
+    def statistics(self) -> SamplerStatistics:
+        """Return the counters as they are now."""
+        return SamplerStatistics(self._ticks, self._missed)
+
+    async def run(self) -> None:
+        """Sample until cancelled. The first collection only primes; it is not published."""
+        await self._collector.collect(self._demand())
+        start = self._clock.monotonic() + min(self._interval, _FIRST_SECONDS)
+        due = 0
+        while True:
+            await self._clock.sleep_until(start + due * self._interval)
+            await self._tick()
+            due += 1 + self._passed(start + (due + 1) * self._interval)
+
+    async def _tick(self) -> None:
+        time = self._clock.time()
+        readings = await self._collector.collect(self._demand())
+        self._ticks += 1
+        snapshot = Snapshot(self._ticks, time, readings)
+        self._log.note(snapshot)
+        self._publish(snapshot)
+
+    def _passed(self, deadline: float) -> int:
+        """Count the ticks from the one due at ``deadline`` on that are over already."""
+        passed = max(0, int((self._clock.monotonic() - deadline) // self._interval))
+        self._missed += passed
+        return passed
+
+
+class _FailureLog:
+    """One line when a metric begins to fail and one when it is well again."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, int] = {}
+
+    def note(self, snapshot: Snapshot) -> None:
+        for name, reading in snapshot.readings.items():
+            if isinstance(reading, Failure):
+                self._fails(name, reading)
+            elif name in self._failing:
+                ticks = self._failing.pop(name)
+                _logger.info("Error collecting metrics: %s: over after %d ticks", name, ticks)
+
+    def _fails(self, name: str, failure: Failure) -> None:
+        if name not in self._failing:
+            _logger.error("Error collecting metrics: %s: %s", name, failure.cause)
+        self._failing[name] = self._failing.get(name, 0) + 1

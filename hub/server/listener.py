@@ -1,0 +1,58 @@
+"""The listening sockets, with the options that every accepted connection inherits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Final
+
+__all__ = ["listen"]
+
+_BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
+_SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
+_NOT_SENT: Final = 4 * 1024  # bytes not yet on their way before the socket counts as full
+
+
+def listen(host: str, port: int, *, user_timeout: float) -> list[socket.socket]:
+    """Open a listening socket for every address of ``host``.
+
+    What a stalled client can pile up in the kernel is bounded, where the platform can: by a
+    small send buffer and a low mark for what is not yet sent, and by a deadline for what is
+    not acknowledged or meets a closed window.
+
+    Args:
+        host: a name or an address.
+        port: 0 lets the system choose.
+        user_timeout: seconds after which a peer that takes nothing is given up by the kernel.
+
+    Raises:
+        OSError: the name is unknown, or an address cannot be bound; none is left open.
+    """
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as opened:
+        listeners = []
+        for family, kind, protocol, _, address in dict.fromkeys(infos):
+            listener = opened.enter_context(socket.socket(family, kind, protocol))
+            _configure(listener, user_timeout)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+            listeners.append(listener)
+        opened.pop_all()
+        return listeners
+
+
+def _configure(listener: socket.socket, user_timeout: float) -> None:
+    listener.setblocking(False)
+    if os.name == "posix":  # elsewhere it would let two servers share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option, value in (
+        ("TCP_NOTSENT_LOWAT", _NOT_SENT),
+        ("TCP_USER_TIMEOUT", int(user_timeout * 1000)),
+    ):
+        if hasattr(socket, option):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

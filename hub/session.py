@@ -1,0 +1,206 @@
+"""The live feed's WebSocket endpoint: one ASGI connection from handshake to close."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import anyio
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from hub.clock import Clock, SystemClock
+from hub.core import Hub
+from hub.errors import Closure, InvalidValue, StreamClosed
+from hub.subscriber import Observer, QueuedSubscriber, Subscriber
+from hub.view import View
+
+__all__ = ["HANDOVER_EXTENSION", "Handover", "InboundBudget", "MetricsFeed"]
+
+_logger = logging.getLogger("hub")
+
+HANDOVER_EXTENSION: Final = "hub.handover"
+"""Key in ``scope["extensions"]`` under which a server offers a ``Handover``."""
+
+_CLOSE_SECONDS: Final = 1.0
+
+
+class Handover(Protocol):
+    """A server's offer to take an accepted connection off the application's hands."""
+
+    def __call__(
+        self,
+        view: View,
+        capacity: int,
+        observer: Observer,
+        left: Callable[[Subscriber], None],
+    ) -> Subscriber | None:
+        """Turn the connection into a subscriber that writes to the transport by itself.
+
+        The application then returns without another event. ``left`` is called once, when the
+        connection has ended, whoever ended it. None means that the connection is gone already.
+        """
+        ...
+
+
+class InboundBudget:
+    """How much a client, who has nothing to say, may say: messages and their size."""
+
+    MESSAGE_BYTES: Final = 4096
+    MESSAGES: Final = 64
+    SECONDS: Final = 1.0
+
+    __slots__ = ("_clock", "_count", "_since")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = 0.0
+        self._count = 0
+
+    def judge(self, size: int) -> Closure | None:
+        """Count one message of ``size`` bytes; return the reason to end the connection, if any."""
+        if size > self.MESSAGE_BYTES:
+            return Closure.MESSAGE_TOO_BIG
+        now = self._clock.monotonic()
+        if now - self._since >= self.SECONDS:
+            self._since, self._count = now, 0
+        self._count += 1
+        return Closure.TALKATIVE if self._count > self.MESSAGES else None
+
+
+class MetricsFeed:
+    """The endpoint as an ASGI application for WebSocket scopes; counts its clients for the log."""
+
+    def __init__(self, hub: Hub, clock: Clock | None = None) -> None:
+        self._hub = hub
+        self._clock: Clock = clock or SystemClock()
+        self._total = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection until it ends, or until the server has taken it over."""
+        websocket = WebSocket(scope, receive, send)
+        try:
+            view = self._hub.view(scope["query_string"])
+        except InvalidValue as error:
+            await _refuse(websocket, error)
+            return
+        await websocket.accept()
+        self._hub.start()
+        handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
+        if handover is None:
+            await self._pump(view, scope, receive, send)
+        else:
+            self._hand_over(view, handover)
+
+    def _hand_over(self, view: View, handover: Handover) -> None:
+        subscriber = handover(view, self._hub.settings.queue, self._hub.watch, self._left)
+        if subscriber is not None:
+            self._joined(subscriber)
+
+    async def _pump(self, view: View, scope: Scope, receive: Receive, send: Send) -> None:
+        with anyio.CancelScope() as cut:
+            subscriber = QueuedSubscriber(
+                view,
+                self._hub.settings.queue,
+                self._hub.watch,
+                name=_peer(scope),
+                interrupt=cut.cancel,
+            )
+            with self._membership(subscriber):
+                await _Pump(subscriber, receive, send, InboundBudget(self._clock)).run()
+        if subscriber.closure is not None:
+            await _close(send, subscriber.closure)
+
+    @contextmanager
+    def _membership(self, subscriber: Subscriber) -> Iterator[None]:
+        self._joined(subscriber)
+        try:
+            yield
+        finally:
+            self._left(subscriber)
+
+    def _joined(self, subscriber: Subscriber) -> None:
+        self._total += 1
+        _logger.info("Public WS client connected. Total: %d", self._total)
+        self._hub.add(subscriber)
+
+    def _left(self, subscriber: Subscriber) -> None:
+        self._hub.remove(subscriber)
+        self._total -= 1
+        _logger.info("Public WS client disconnected. Total: %d", self._total)
+
+
+class _Pump:
+    """Carries a subscriber's frames to ``send`` while it swallows what the client says."""
+
+    __slots__ = ("_budget", "_receive", "_send", "_subscriber")
+
+    def __init__(
+        self, subscriber: QueuedSubscriber, receive: Receive, send: Send, budget: InboundBudget
+    ) -> None:
+        self._subscriber = subscriber
+        self._receive = receive
+        self._send = send
+        self._budget = budget
+
+    async def run(self) -> None:
+        """Return when either side has ended the connection."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._forward, group.cancel_scope)
+            await self._listen()
+            group.cancel_scope.cancel()
+
+    async def _forward(self, scope: anyio.CancelScope) -> None:
+        try:
+            while True:
+                frame = await self._subscriber.receive()
+                await self._send({"type": "websocket.send", "text": frame.text})
+        except StreamClosed:
+            pass
+        except OSError:  # the client is gone; so says the ASGI specification
+            pass
+        except Exception as error:  # servers differ in what they raise here
+            _logger.error("Public metrics WebSocket error: %r", error)  # noqa: TRY400 # one line
+        scope.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            closure = self._budget.judge(_size(message))
+            if closure is not None:
+                self._subscriber.close(closure)
+                return
+
+
+def _size(message: Message) -> int:
+    # Text is counted in characters, of which there are never more than bytes.
+    return len(message.get("bytes") or message.get("text") or b"")
+
+
+async def _refuse(websocket: WebSocket, error: InvalidValue) -> None:
+    """Answer 400 before accepting, as HTTP where the server can, else as its bare 403."""
+    await websocket.receive()
+    if "websocket.http.response" not in websocket.scope.get("extensions", {}):
+        await websocket.close()
+        return
+    body = {"error": str(error), "parameter": error.field}
+    await websocket.send_denial_response(JSONResponse(body, status_code=400))
+
+
+async def _close(send: Send, closure: Closure) -> None:
+    """Send a close frame if the client takes it soon; the server ends the connection anyway."""
+    with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+        try:
+            await send({"type": "websocket.close", "code": int(closure), "reason": closure.phrase})
+        except (OSError, RuntimeError):  # closed meanwhile
+            return
+
+
+def _peer(scope: Scope) -> str:
+    host, port = scope.get("client") or ("unknown", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,254 @@
+"""One receiver of one view: its bounded queue, the queue's policy and its accounting.
+
+The policy: a queue that is full gives up its oldest frame, because the newest snapshot supersedes
+it. Nobody waits for a subscriber, and at any moment, for every subscriber:
+
+    offered == delivered + dropped + pending
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, Self
+
+from hub.errors import Closure, StreamClosed
+from hub.frame import Frame
+from hub.view import View
+
+__all__ = ["Observer", "Outcome", "QueuedSubscriber", "Subscriber", "SubscriberStatistics"]
+
+
+class Outcome(Enum):
+    """What became of a frame that was offered."""
+
+    DELIVERED = auto()
+    QUEUED = auto()
+    DROPPED = auto()
+    """Queued, at the cost of the oldest one."""
+    REFUSED = auto()
+    """The subscriber is closed; the frame does not count as offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberStatistics:
+    """Counts of frames since the subscriber joined.
+
+    Attributes:
+        offered: frames published to it while it was open.
+        delivered: frames handed on to its socket or its reader.
+        dropped: frames given up because the queue was full.
+        pending: frames in the queue now.
+        peak: the most frames that have been pending at once.
+    """
+
+    offered: int
+    delivered: int
+    dropped: int
+    pending: int
+    peak: int
+
+
+class Observer(Protocol):
+    """Who is told of what happens to a subscriber. All calls are synchronous and must be quick."""
+
+    def blocked(self, subscriber: Subscriber) -> None:
+        """It has begun to hold frames because its receiver takes none."""
+        ...
+
+    def flowing(self, subscriber: Subscriber) -> None:
+        """Its receiver takes frames again."""
+        ...
+
+    def slow(self, subscriber: Subscriber) -> None:
+        """It has dropped its first frame since it was last up to date."""
+        ...
+
+    def recovered(self, subscriber: Subscriber, lost: int) -> None:
+        """It is up to date again, having dropped ``lost`` frames."""
+        ...
+
+
+class Subscriber(ABC):
+    """A receiver that frames are offered to, one at a time, by the hub.
+
+    Args:
+        view: what it receives.
+        capacity: frames that may be pending.
+        observer: told when it blocks, flows, is slow, has recovered.
+    """
+
+    __slots__ = (
+        "_blocked", "_capacity", "_delivered", "_dropped", "_held", "_lost", "_observer", "_peak",
+        "closure", "view",
+    )  # fmt: skip
+
+    closure: Closure | None
+    """Why the hub has closed it, if it has."""
+
+    def __init__(self, view: View, capacity: int, observer: Observer) -> None:
+        self.view = view
+        self.closure = None
+        self._capacity = capacity
+        self._observer = observer
+        self._held: list[Frame] | None = None
+        self._delivered = self._dropped = self._peak = self._lost = 0
+        self._blocked = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Who receives, for the log."""
+
+    @abstractmethod
+    def offer(self, frame: Frame) -> Outcome:
+        """Deliver ``frame`` or queue it. Never waits, never raises, takes microseconds."""
+
+    @abstractmethod
+    def close(self, closure: Closure) -> None:
+        """End the stream for the reason given; again is a no-op. Never waits."""
+
+    @property
+    def lost(self) -> int:
+        """Frames dropped since it was last up to date; not 0 means that it is slow."""
+        return self._lost
+
+    def statistics(self) -> SubscriberStatistics:
+        """Return the counters as they are now."""
+        pending = len(self._held or ())
+        offered = self._delivered + self._dropped + pending
+        return SubscriberStatistics(offered, self._delivered, self._dropped, pending, self._peak)
+
+    def _hold(self, frame: Frame, *, blocked: bool) -> Outcome:
+        """Queue a frame; ``blocked`` says that the receiver is not taking any at the moment."""
+        # A list, made when needed: a deque costs 0.7 KiB even when empty, and few are ever needed.
+        held = self._held
+        if held is None:
+            held = self._held = []
+        if blocked and not self._blocked:
+            self._blocked = True
+            self._observer.blocked(self)
+        held.append(frame)
+        if len(held) <= self._capacity:
+            self._peak = max(self._peak, len(held))
+            return Outcome.QUEUED
+        del held[0]
+        self._drop()
+        return Outcome.DROPPED
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        self._lost += 1
+        if self._lost == 1:
+            self._observer.slow(self)
+
+    def _take(self) -> Frame | None:
+        """Count the oldest held frame as delivered and return it, if there is one."""
+        held = self._held
+        if not held:
+            return None
+        frame = held.pop(0)
+        self._delivered += 1
+        if not held:
+            self._held = None
+            self._settle()
+        return frame
+
+    def _settle(self) -> None:
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._observer.recovered(self, lost)
+
+    def _flow(self) -> None:
+        """Say that the receiver takes frames again, if it did not."""
+        if self._blocked:
+            self._blocked = False
+            self._observer.flowing(self)
+
+
+class QueuedSubscriber(Subscriber):
+    """A subscriber that somebody reads from, one frame at a time: ``async for frame in it``.
+
+    Args:
+        name: who reads, for the log.
+        interrupt: called by ``close`` when the reader is busy with a frame rather than waiting
+            for one, so that it can be torn away from a send that does not end.
+    """
+
+    __slots__ = ("_interrupt", "_name", "_wakeup")
+
+    def __init__(
+        self,
+        view: View,
+        capacity: int,
+        observer: Observer,
+        *,
+        name: str,
+        interrupt: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(view, capacity, observer)
+        self._name = name
+        self._interrupt = interrupt
+        self._wakeup: asyncio.Future[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """See ``Subscriber``."""
+        return self._name
+
+    def offer(self, frame: Frame) -> Outcome:
+        """See ``Subscriber``."""
+        if self.closure is not None:
+            return Outcome.REFUSED
+        outcome = self._hold(frame, blocked=self._wakeup is None)
+        self._wake()
+        return outcome
+
+    def close(self, closure: Closure) -> None:
+        """See ``Subscriber``. Frames that are pending stay so."""
+        if self.closure is not None:
+            return
+        self.closure = closure
+        if self._wakeup is not None:
+            self._wake()
+        elif self._interrupt is not None:
+            self._interrupt()
+
+    async def receive(self) -> Frame:
+        """Return the oldest pending frame, waiting for one if need be.
+
+        For one reader at a time. Cancellation loses no frame.
+
+        Raises:
+            StreamClosed: the hub has closed the subscriber.
+        """
+        self._flow()
+        while self.closure is None:
+            frame = self._take()
+            if frame is not None:
+                return frame
+            await self._wait()
+        raise StreamClosed(self.closure)
+
+    async def _wait(self) -> None:
+        self._wakeup = asyncio.get_running_loop().create_future()
+        try:
+            await self._wakeup
+        finally:
+            self._wakeup = None
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
+        try:
+            return await self.receive()
+        except StreamClosed:
+            raise StopAsyncIteration from None
