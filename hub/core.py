@@ -13,6 +13,7 @@ from hub.clock import Clock, SystemClock
 from hub.collector import Collector, ThreadCollector
 from hub.errors import Closure, InvalidValue
 from hub.frame import Frame
+from hub.keepalive import Keepalive
 from hub.metrics import Metric, standard_metrics
 from hub.sampler import Sampler
 from hub.settings import Settings
@@ -92,6 +93,7 @@ class Hub:
             self.register(metric)
         self._channels: dict[View, _Channel] = {}
         self._watch = StallWatch(self.settings.stall_timeout, self._clock)
+        self._keepalive = Keepalive(self._subscribers, self._clock)
         self._reset()
 
     def _reset(self) -> None:
@@ -102,7 +104,6 @@ class Hub:
         self._sampler: Sampler | None = None
         self._task: asyncio.Task[None] | None = None
         self._channels.clear()
-        self._watch.stop()
 
     # What it offers
 
@@ -131,7 +132,7 @@ class Hub:
         """Return the counters as they are now."""
         sampled = self._sampler.statistics() if self._sampler else None
         return HubStatistics(
-            subscribers=sum(len(channel.subscribers) for channel in self._channels.values()),
+            subscribers=len(self._subscribers()),
             views=len(self._channels),
             ticks=sampled.ticks if sampled else 0,
             missed=sampled.missed if sampled else 0,
@@ -160,9 +161,8 @@ class Hub:
 
     async def stop(self) -> None:
         """Close every subscriber with 1001 and end sampling. Not running is fine."""
-        for channel in self._channels.values():
-            for subscriber in tuple(channel.subscribers):
-                subscriber.close(Closure.STOPPING)
+        for subscriber in self._subscribers():
+            subscriber.close(Closure.STOPPING)
         task, self._task = self._task, None
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
@@ -188,12 +188,18 @@ class Hub:
             collector=collector,
             clock=self._clock,
         )
+        self._keepalive.start()
         try:
             await self._sampler.run()
         finally:
+            self._keepalive.stop()
+            self._watch.stop()
             collector.close()
 
     # Its subscribers
+
+    def _subscribers(self) -> list[Subscriber]:
+        return [one for channel in self._channels.values() for one in channel.subscribers]
 
     @property
     def watch(self) -> StallWatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from hub.clock import Clock, SystemClock
 from hub.core import Hub
 from hub.errors import Closure, InvalidValue, StreamClosed
 from hub.subscriber import Observer, QueuedSubscriber, Subscriber
 from hub.view import View
 
-__all__ = ["HANDOVER_EXTENSION", "Handover", "InboundBudget", "MetricsFeed"]
+__all__ = ["HANDOVER_EXTENSION", "Handover", "InboundBudget", "MetricsFeed", "peer_name"]
 
 _logger = logging.getLogger("hub")
 
@@ -53,18 +53,19 @@ class InboundBudget:
     MESSAGES: Final = 64
     SECONDS: Final = 1.0
 
-    __slots__ = ("_clock", "_count", "_since")
+    __slots__ = ("_count", "_since")
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._since = 0.0
         self._count = 0
 
-    def judge(self, size: int) -> Closure | None:
-        """Count one message of ``size`` bytes; return the reason to end the connection, if any."""
+    def judge(self, size: int, now: float) -> Closure | None:
+        """Count one message of ``size`` bytes at the monotonic time ``now``, in seconds.
+
+        Returns the reason to end the connection, if there is one.
+        """
         if size > self.MESSAGE_BYTES:
             return Closure.MESSAGE_TOO_BIG
-        now = self._clock.monotonic()
         if now - self._since >= self.SECONDS:
             self._since, self._count = now, 0
         self._count += 1
@@ -74,10 +75,10 @@ class InboundBudget:
 class MetricsFeed:
     """The endpoint as an ASGI application for WebSocket scopes; counts its clients for the log."""
 
-    def __init__(self, hub: Hub, clock: Clock | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._clock: Clock = clock or SystemClock()
         self._total = 0
+        self._on_left = self._left  # one bound method for all connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until it ends, or until the server has taken it over."""
@@ -96,7 +97,7 @@ class MetricsFeed:
             self._hand_over(view, handover)
 
     def _hand_over(self, view: View, handover: Handover) -> None:
-        subscriber = handover(view, self._hub.settings.queue, self._hub.watch, self._left)
+        subscriber = handover(view, self._hub.settings.queue, self._hub.watch, self._on_left)
         if subscriber is not None:
             self._joined(subscriber)
 
@@ -106,11 +107,11 @@ class MetricsFeed:
                 view,
                 self._hub.settings.queue,
                 self._hub.watch,
-                name=_peer(scope),
+                name=peer_name(scope.get("client")),
                 interrupt=cut.cancel,
             )
             with self._membership(subscriber):
-                await _Pump(subscriber, receive, send, InboundBudget(self._clock)).run()
+                await _Pump(subscriber, receive, send).run()
         if subscriber.closure is not None:
             await _close(send, subscriber.closure)
 
@@ -138,13 +139,11 @@ class _Pump:
 
     __slots__ = ("_budget", "_receive", "_send", "_subscriber")
 
-    def __init__(
-        self, subscriber: QueuedSubscriber, receive: Receive, send: Send, budget: InboundBudget
-    ) -> None:
+    def __init__(self, subscriber: QueuedSubscriber, receive: Receive, send: Send) -> None:
         self._subscriber = subscriber
         self._receive = receive
         self._send = send
-        self._budget = budget
+        self._budget = InboundBudget()
 
     async def run(self) -> None:
         """Return when either side has ended the connection."""
@@ -167,11 +166,12 @@ class _Pump:
         scope.cancel()
 
     async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
-            closure = self._budget.judge(_size(message))
+            closure = self._budget.judge(_size(message), loop.time())
             if closure is not None:
                 self._subscriber.close(closure)
                 return
@@ -201,6 +201,9 @@ async def _close(send: Send, closure: Closure) -> None:
             return
 
 
-def _peer(scope: Scope) -> str:
-    host, port = scope.get("client") or ("unknown", 0)
+def peer_name(address: tuple[str, int] | None) -> str:
+    """Return a client's address as it is written in the log."""
+    if not address:
+        return "of unknown address"
+    host, port, *_ = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -122,15 +122,14 @@ class Subscriber(ABC):
         offered = self._delivered + self._dropped + pending
         return SubscriberStatistics(offered, self._delivered, self._dropped, pending, self._peak)
 
-    def _hold(self, frame: Frame, *, blocked: bool) -> Outcome:
-        """Queue a frame; ``blocked`` says that the receiver is not taking any at the moment."""
+    def probe(self) -> None:  # noqa: B027 # most have nothing to ask
+        """Ask the receiver for a sign of life, where nobody else does; called now and then."""
+
+    def _hold(self, frame: Frame) -> Outcome:
         # A list, made when needed: a deque costs 0.7 KiB even when empty, and few are ever needed.
         held = self._held
         if held is None:
             held = self._held = []
-        if blocked and not self._blocked:
-            self._blocked = True
-            self._observer.blocked(self)
         held.append(frame)
         if len(held) <= self._capacity:
             self._peak = max(self._peak, len(held))
@@ -161,6 +160,12 @@ class Subscriber(ABC):
         if self._lost:
             lost, self._lost = self._lost, 0
             self._observer.recovered(self, lost)
+
+    def _block(self) -> None:
+        """Say that the receiver takes no frames at the moment, if it did."""
+        if not self._blocked:
+            self._blocked = True
+            self._observer.blocked(self)
 
     def _flow(self) -> None:
         """Say that the receiver takes frames again, if it did not."""
@@ -203,7 +208,9 @@ class QueuedSubscriber(Subscriber):
         """See ``Subscriber``."""
         if self.closure is not None:
             return Outcome.REFUSED
-        outcome = self._hold(frame, blocked=self._wakeup is None)
+        if self._wakeup is None:
+            self._block()
+        outcome = self._hold(frame)
         self._wake()
         return outcome
 

@@ -1,1 +1,5 @@
-"""Running the hub under uvicorn: the listening socket, the server and its way of stopping."""
+"""Running the hub under uvicorn: the listening socket, the server, and its way to the socket."""
+
+from hub.server.protocol import BroadcastProtocol
+
+__all__ = ["BroadcastProtocol"]

@@ -15,6 +15,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from hub.server.protocol import BroadcastProtocol
 from hub.session import InboundBudget
 
 __all__ = ["AccessFilter", "Server", "configure_logging", "serve"]
@@ -108,6 +109,7 @@ def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool)
         log_config=None,
         access_log=access_log,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ws=BroadcastProtocol,
         ws_max_size=InboundBudget.MESSAGE_BYTES,
         ws_per_message_deflate=False,
         server_header=False,

@@ -1,0 +1,202 @@
+"""A feed connection that has been taken over from the ASGI application.
+
+While there is nothing to queue and nothing to parse it is one small object beside its transport:
+no task, no queue, no parser. A frame goes to the transport as it is, the same bytes for everyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from websockets.frames import Close, Opcode
+from websockets.frames import Frame as WebSocketFrame
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from hub.errors import Closure
+from hub.frame import Frame
+from hub.session import InboundBudget, peer_name
+from hub.subscriber import Observer, Outcome, Subscriber
+from hub.view import View
+
+__all__ = ["Connection"]
+
+_PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
+_LINGER_SECONDS: Final = 1.0
+_CHUNK: Final = 4096
+
+# The library would log every connection that ends; the session does that.
+_parser_logger = logging.getLogger("hub.websocket")
+_parser_logger.setLevel(logging.CRITICAL)
+
+
+class Connection(Subscriber, asyncio.Protocol):
+    """A subscriber that is its transport's protocol.
+
+    The transport's buffer takes no more than what the kernel refused of one frame; from then on
+    frames wait in the subscriber's own queue, until the transport resumes.
+
+    Args:
+        transport: of a WebSocket connection whose opening handshake is done.
+        connections: the server's own set of connections, which this one is a member of.
+        left: called once, when the connection is lost.
+        parser: of a connection on which bytes have been parsed already; None to make one when
+            there is something to parse.
+    """
+
+    __slots__ = (
+        "_alive", "_budget", "_connections", "_deadline", "_left", "_name", "_parser", "_ready",
+        "_transport", "_unparsed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        view: View,
+        capacity: int,
+        observer: Observer,
+        *,
+        transport: asyncio.Transport,
+        connections: set[Any],
+        left: Callable[[Subscriber], None],
+        parser: ServerProtocol | None = None,
+    ) -> None:
+        super().__init__(view, capacity, observer)
+        self._transport = transport
+        self._connections = connections
+        self._left = left
+        self._parser = parser
+        self._unparsed = 0 if parser is None else math.inf  # where it stands is not known
+        self._budget: InboundBudget | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._name: str | None = None
+        self._alive = True
+        self._ready = True
+        connections.add(self)
+        transport.set_write_buffer_limits(high=0)
+
+    @property
+    def name(self) -> str:
+        """See ``Subscriber``; kept once asked for, since a lost transport knows it no longer."""
+        if self._name is None:
+            self._name = peer_name(self._transport.get_extra_info("peername"))
+        return self._name
+
+    # Outbound
+
+    def offer(self, frame: Frame) -> Outcome:
+        """See ``Subscriber``."""
+        if self._ready:
+            self._transport.write(frame.wire)
+            self._delivered += 1
+            return Outcome.DELIVERED
+        if self._blocked:
+            return self._hold(frame)
+        return Outcome.REFUSED
+
+    def pause_writing(self) -> None:
+        """Queue from now on; called by the transport when the kernel takes no more."""
+        if self._ready:
+            self._ready = False
+            self._block()
+
+    def resume_writing(self) -> None:
+        """Hand on what is queued, as far as the transport takes it."""
+        if not self._blocked:
+            return
+        self._ready = True
+        self._flow()
+        while self._ready and (frame := self._take()) is not None:
+            self._transport.write(frame.wire)
+
+    def probe(self) -> None:
+        """See ``Subscriber``. Whoever has not answered the last ping is given up."""
+        if not self._ready:
+            return
+        if not self._alive:
+            self.close(Closure.KEEPALIVE_LOST)
+            return
+        self._alive = False
+        self._transport.write(_PING)
+
+    # Inbound: read and ignored, but for what the protocol demands
+
+    def data_received(self, data: bytes) -> None:
+        """Answer pings and closes, and swallow messages within the client's budget."""
+        self._alive = True
+        for first in range(0, len(data), _CHUNK):
+            if self._deadline is not None:
+                return
+            self._parse(data[first : first + _CHUNK])
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser or ServerProtocol(
+            state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_parser_logger
+        )
+        parser.receive_data(data)
+        frames = [event for event in parser.events_received() if isinstance(event, WebSocketFrame)]
+        output = b"".join(parser.data_to_send())
+        if parser.state is not State.OPEN:
+            self._end(output)
+            return
+        if output and self._ready:  # pongs; who does not read gets none
+            self._transport.write(output)
+        self._judge(frames)
+        self._unparsed += len(data) - sum(map(_masked_size, frames))
+        between_messages = not self._unparsed and parser.current_size is None
+        self._parser = None if between_messages else parser
+
+    def _judge(self, frames: Sequence[WebSocketFrame]) -> None:
+        now = asyncio.get_running_loop().time()
+        for frame in frames:
+            if self._budget is None:
+                self._budget = InboundBudget()
+            closure = self._budget.judge(len(frame.data), now)
+            if closure is not None:
+                self.close(closure)
+                return
+
+    # The end
+
+    def shutdown(self) -> None:
+        """Close because the server stops; called by uvicorn."""
+        self.close(Closure.RESTART)
+
+    def close(self, closure: Closure) -> None:
+        """See ``Subscriber``. A client that takes nothing cannot be told why: it is cut off."""
+        if self.closure is not None or self._transport.is_closing():
+            return
+        self.closure = closure
+        if self._blocked:
+            self._transport.abort()
+            return
+        farewell = Close(closure.value, closure.phrase).serialize()
+        self._end(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
+
+    def _end(self, output: bytes) -> None:
+        """Say the last thing, then give the client a moment to hear it and hang up."""
+        self._ready = False
+        self._parser = None
+        self._transport.write(output)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(_LINGER_SECONDS, self._transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # asyncio's
+        """Take leave; called once by the transport, whoever ended the connection."""
+        self._ready = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._connections.discard(self)
+        self._left(self)
+
+
+def _masked_size(frame: WebSocketFrame) -> int:
+    """Return the bytes that a client's frame took on the wire (RFC 6455, section 5.2)."""
+    size = len(frame.data)
+    extended = 0 if size < 126 else 2 if size < 1 << 16 else 8
+    return 2 + extended + 4 + size

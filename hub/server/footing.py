@@ -1,0 +1,67 @@
+"""What the WebSocket protocol class leans on in uvicorn beyond the documented ``ws=`` contract.
+
+All of it stands here. Where an installed uvicorn differs, the class offers no handover, and the
+feed is served as on any other ASGI server: slower, but right.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from typing import Final
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+__all__ = ["ATTRIBUTES", "METHODS", "VERSIONS", "is_sound", "survey"]
+
+_logger = logging.getLogger("hub")
+
+VERSIONS: Final = ("0.54.",)
+"""The beginnings of the versions that the handover has been tested with."""
+
+METHODS: Final = {
+    # Makes the scope and then the task that runs the application; the task starts later.
+    "handle_connect": ("self", "event"),
+    # Feeds bytes to ``conn``, the parser.
+    "data_received": ("self", "data"),
+    # Cancels the timers that ``send`` has started on accepting.
+    "stop_keepalive": ("self",),
+    # Closes ``transport`` once the application returns: by then it must be another one.
+    "run_asgi": ("self",),
+}
+
+ATTRIBUTES: Final = frozenset(
+    {
+        "close_sent",  # the connection has been refused or closed
+        "conn",  # websockets' ServerProtocol
+        "connections",  # the server's set, whose members it shuts down with ``shutdown()``
+        "handshake_complete",  # the opening handshake has been answered
+        "read_paused",  # reading stopped until the application receives
+        "transport",
+    }
+)
+
+
+def survey(
+    version: str = uvicorn.__version__, base: type[WebSocketsSansIOProtocol] | None = None
+) -> list[str]:
+    """List what is not as expected; nothing means that the footing is sound."""
+    base = base or WebSocketsSansIOProtocol
+    found = [] if version.startswith(VERSIONS) else [f"version {version}"]
+    for name, parameters in METHODS.items():
+        method = getattr(base, name, None)
+        if method is None or tuple(inspect.signature(method).parameters) != parameters:
+            found.append(f"method {name}")
+    missing = ATTRIBUTES.difference(base.__init__.__code__.co_names)
+    return found + [f"attribute {name}" for name in sorted(missing)]
+
+
+@functools.cache
+def is_sound() -> bool:
+    """Say whether connections may be taken over; warn, once, if not."""
+    found = survey()
+    if found:
+        _logger.warning("uvicorn is not as known (%s): serving more slowly", ", ".join(found))
+    return not found
