@@ -11,7 +11,6 @@ from typing import Final, Protocol
 import anyio
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from hub.core import Hub
 from hub.errors import Closure, InvalidValue, StreamClosed
@@ -82,13 +81,13 @@ class MetricsFeed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until it ends, or until the server has taken it over."""
-        websocket = WebSocket(scope, receive, send)
+        await receive()  # the opening handshake
         try:
             view = self._hub.view(scope["query_string"])
         except InvalidValue as error:
-            await _refuse(websocket, error)
+            await _refuse(scope, receive, send, error)
             return
-        await websocket.accept()
+        await send({"type": "websocket.accept"})
         self._hub.start()
         handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
         if handover is None:
@@ -182,14 +181,13 @@ def _size(message: Message) -> int:
     return len(message.get("bytes") or message.get("text") or b"")
 
 
-async def _refuse(websocket: WebSocket, error: InvalidValue) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: InvalidValue) -> None:
     """Answer 400 before accepting, as HTTP where the server can, else as its bare 403."""
-    await websocket.receive()
-    if "websocket.http.response" not in websocket.scope.get("extensions", {}):
-        await websocket.close()
-        return
-    body = {"error": str(error), "parameter": error.field}
-    await websocket.send_denial_response(JSONResponse(body, status_code=400))
+    if "websocket.http.response" in scope.get("extensions", {}):
+        body = {"error": str(error), "parameter": error.field}
+        await JSONResponse(body, status_code=400)(scope, receive, send)
+    else:
+        await send({"type": "websocket.close"})
 
 
 async def _close(send: Send, closure: Closure) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.http11 import Request
+from websockets.protocol import Protocol
 
 from hub.server import footing
 from hub.server.connection import Connection
@@ -16,6 +19,9 @@ from hub.subscriber import Observer, Subscriber
 from hub.view import View
 
 __all__ = ["BroadcastProtocol"]
+
+_PLAIN_BYTES: Final = 4096
+_BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
 class BroadcastProtocol(WebSocketsSansIOProtocol):
@@ -38,7 +44,13 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what the client says, and remember if it says anything before the handover."""
         self._spoke_early = self.handshake_initiated
-        super().data_received(data)
+        request = None if self._spoke_early else _plain_request(data)
+        if request is None or not footing.is_sound():
+            super().data_received(data)
+            return
+        self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
+        next(self.conn.parser)
+        self.handle_connect(request)
 
     def _hand_over(
         self, view: View, capacity: int, observer: Observer, left: Callable[[Subscriber], None]
@@ -62,6 +74,26 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             transport.resume_reading()
         return connection
+
+
+def _plain_request(data: bytes) -> Request | None:
+    """Read an opening request in the form in which uvicorn's HTTP protocols pass it on.
+
+    They have parsed it already, and doing so again line by line is an eighth of the work of a
+    handshake. Returns None for whatever is not plain: that is left to the library's parser.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    if len(head) > _PLAIN_BYTES or not end or rest or _BODY.search(head):
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, _, target = first.removesuffix(" HTTP/1.1").partition(" ")
+    if method != "GET" or not target.isascii():
+        return None
+    headers = Headers()
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name] = value.strip(" \t")
+    return Request(target, headers)
 
 
 class _HandedOver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.config
 import signal
@@ -18,55 +19,52 @@ from starlette.types import ASGIApp
 from hub.server.protocol import BroadcastProtocol
 from hub.session import InboundBudget
 
-__all__ = ["AccessFilter", "Server", "configure_logging", "serve"]
+__all__ = ["QueryFilter", "Server", "configure_logging", "serve"]
 
 _logger = logging.getLogger("hub")
 
 _GRACE_SECONDS: Final = 2
+_COLLECT_AFTER: Final = 10_000  # container objects that have come and not gone
 _FEED: Final = "/api/system/metrics"
 
 
-class AccessFilter(logging.Filter):
-    """Cuts query strings out of uvicorn's lines; without an access log drops those of handshakes.
-
-    uvicorn logs two lines per WebSocket handshake, one with the query, whatever its access log
-    setting.
-    """
-
-    _HANDSHAKE: Final = ('%s - "WebSocket %s"', "connection open")
-
-    def __init__(self, *, access_log: bool) -> None:
-        super().__init__()
-        self._access_log = access_log
+class QueryFilter(logging.Filter):
+    """Cuts query strings out of uvicorn's lines, of requests and of handshakes alike."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Clean the record; say whether it is to be logged."""
+        """Clean the record; it is always to be logged."""
         if isinstance(record.args, tuple):
             record.args = tuple(
                 arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
             )
-        return self._access_log or not str(record.msg).startswith(self._HANDSHAKE)
+        return True
 
 
 def configure_logging(level: str, *, access_log: bool) -> None:
-    """Log to standard error, one line each, for the hub and for uvicorn."""
+    """Log to standard error, one line each, for the hub and for uvicorn.
+
+    uvicorn logs every handshake as INFO beside what its access log holds. So without an access
+    log its loggers begin at WARNING: nothing is formatted that nobody wants.
+    """
+    quiet = "WARNING" if level in {"debug", "info"} and not access_log else level.upper()
+    levels = {"hub": level.upper(), "uvicorn": quiet}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"access": {"()": AccessFilter, "access_log": access_log}},
+            "filters": {"query": {"()": QueryFilter}},
             "formatters": {"line": {"format": "%(asctime)s %(levelname)-8s %(message)s"}},
             "handlers": {
                 "stderr": {
                     "class": "logging.StreamHandler",
-                    "filters": ["access"],
+                    "filters": ["query"],
                     "formatter": "line",
                     "stream": sys.stderr,
                 }
             },
             "loggers": {
-                name: {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
-                for name in ("hub", "uvicorn")
+                name: {"handlers": ["stderr"], "level": chosen, "propagate": False}
+                for name, chosen in levels.items()
             },
         }
     )
@@ -78,6 +76,12 @@ class Server(uvicorn.Server):
     It says where it listens, though it was given open sockets; and a signal to stop is obeyed
     and done with, rather than raised again afterwards, so that the exit status is 0.
     """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners, then every connection, within the time of grace."""
+        _logger.info("Hub stopping")
+        await super().shutdown(sockets)
+        _logger.info("Hub stopped")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, and say so."""
@@ -103,7 +107,10 @@ class Server(uvicorn.Server):
 
 
 def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool) -> None:
-    """Serve ``app`` on open sockets until SIGTERM or SIGINT; then close them all."""
+    """Serve ``app`` on open sockets until SIGTERM or SIGINT; then close them all.
+
+    For a process that does nothing else: it also sets the cycle collector to rest.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -115,7 +122,18 @@ def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool)
         server_header=False,
         proxy_headers=False,
     )
+    _rest_the_collector()
     Server(config).run(sockets=list(listeners))
+
+
+def _rest_the_collector() -> None:
+    """Look for cycles less often, and never again among what has been imported.
+
+    A frame makes none, but a handshake does: uvicorn's parsers refer to themselves.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 def _url(scheme: str, listener: socket.socket) -> str:
