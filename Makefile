@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench bench-isolation clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## serve the feed; flags go in ARGS, as in: make run ARGS="--port 8000"
 	@exec $(BIN)/python -m hub $(ARGS)
@@ -21,6 +21,12 @@ check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: $(VENV)/.test ## compare the hub with other servers and write benchmarks/results; flags go in ARGS
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy ones; flags go in ARGS
+	$(BIN)/python -m benchmarks.isolation $(ARGS)
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

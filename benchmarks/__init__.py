@@ -1,0 +1,1 @@
+"""Measurements of the hub next to other servers of the same feed."""

@@ -1,0 +1,173 @@
+"""The bench: starts a server and the load against it, each on its core, and ends them both."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+
+from benchmarks.load import Order
+from benchmarks.machine import Cores, pinned
+from benchmarks.measurement import Measurement
+from benchmarks.servers.feed import PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.progress import TaskID
+
+    from benchmarks.contenders import Contender
+
+_RUNNING: Final = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_PATIENCE: Final = 20.0
+_TAIL: Final = 30
+_ROOT: Final = Path(__file__).parent.parent
+
+
+class BenchError(Exception):
+    """A measurement could not be made, or what it saw was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measurement to make: which server, how many clients, how long in whole seconds."""
+
+    contender: Contender
+    clients: int
+    seconds: int
+    stalled: int = 0
+
+
+def measure_all(cells: Sequence[Cell], cores: Cores) -> list[Measurement]:
+    """Measure one cell after the other, with a progress bar on stderr."""
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    # Two refreshes a second: the bar is drawn on the load's core.
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
+        task = bar.add_task("", total=len(cells))
+        found = []
+        for place, cell in enumerate(cells):
+            bar.update(task, description=f"{cell.contender.title}, {cell.clients:,} clients")
+            advance = functools.partial(_advance, bar, task, place)
+            found.append(measure(cell, cores, advance))
+            bar.update(task, completed=place + 1)
+    return found
+
+
+def _advance(bar: Progress, task: TaskID, place: int, share: float) -> None:
+    bar.update(task, completed=place + share)
+
+
+def measure(cell: Cell, cores: Cores, progress: Callable[[float], None]) -> Measurement:
+    """Run a fresh server and a fresh load; return what the load found.
+
+    Raises `BenchError` if either fails, or if the load saw a single wrong frame.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory, "log")
+        try:
+            return _measure(cell, cores, log, progress)
+        except BenchError as error:
+            where = f"{cell.contender.title}, {cell.clients:,} clients"
+            raise BenchError(f"{where}: {error}\n{_tail(log)}".rstrip()) from error
+
+
+def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], None]) -> Measurement:
+    # What the server says goes to a file: a pipe that nobody empties would stop it.
+    with (
+        log.open("w") as stderr,
+        pinned(cores.server),
+        _child(cell.contender.command, stderr=stderr) as server,
+    ):
+        port = _port(server, log)
+        order = Order(server.pid, port, PATH, cell.clients, cell.seconds, cell.stalled)
+        return _run_load(order, cores, progress)
+
+
+def _run_load(order: Order, cores: Cores, progress: Callable[[float], None]) -> Measurement:
+    command = (sys.executable, "-m", "benchmarks.load")
+    with (
+        pinned(cores.load),
+        _child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load,
+    ):
+        reply, answers = _pipes(load)
+        with reply:
+            reply.write(json.dumps(asdict(order)))
+        for line in answers:
+            answer: dict[str, Any] = json.loads(line)
+            if "share" in answer:
+                progress(answer["share"])
+            elif "found" in answer:
+                return Measurement(**answer["found"])
+            else:
+                raise BenchError(answer["failure"])
+    raise BenchError("the load generator ended without a result")
+
+
+def _pipes(load: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    if load.stdin is None or load.stdout is None:
+        raise BenchError("the load generator has no pipes")
+    return load.stdin, load.stdout
+
+
+@contextlib.contextmanager
+def _child(
+    command: tuple[str, ...],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: IO[str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a process, and end it however the block ends.
+
+    Its own process group keeps a Ctrl-C from reaching it first: it is ended from here.
+    """
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=stderr, text=True, cwd=_ROOT, process_group=0
+    ) as process:
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _port(server: subprocess.Popen[str], log: Path) -> int:
+    """Wait until the server says where it runs; raises `BenchError` if it does not."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        if found := _RUNNING.search(log.read_text()):
+            return int(found[1])
+        time.sleep(0.02)
+    raise BenchError("the server ended or did not start in time")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-_TAIL:])
+
+
+def end_on_sigterm() -> None:
+    """Have SIGTERM unwind the stack as Ctrl-C does, so that no child outlives this process."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,246 @@
+"""Thousands of clients on one thread, with as little work for each frame as Python allows."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import os
+import re
+import select
+import socket
+import struct
+import time
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self, final
+
+from benchmarks.wire import (
+    CLOSE,
+    PING,
+    TEXT,
+    Frame,
+    WrongBytesError,
+    accept_key,
+    pong_frame,
+    read_frame,
+    read_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+_BUFFER: Final = 65536
+_EVENTS: Final = 1024
+# Edge-triggered: a socket that was read empty is not looked at again by the next poll.
+_INTEREST: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_STATUS: Final = b"HTTP/1.1 101 "
+_ACCEPT: Final = re.compile(rb"\r\nsec-websocket-accept:[ \t]*(\S+)[ \t]*\r\n", re.IGNORECASE)
+_UPGRADE: Final = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+_EXTENSIONS: Final = re.compile(rb"\r\nsec-websocket-extensions:", re.IGNORECASE)
+
+
+class LostClientsError(Exception):
+    """A client could not be connected, or not in time."""
+
+
+@dataclass(slots=True)
+class Tick:
+    """One message as all clients get it: its frame, its sample's Unix time, when it arrived."""
+
+    frame: bytes
+    stamp: float
+    failed: bool = False
+    arrivals: array[float] = field(default_factory=lambda: array("d"))
+
+
+@dataclass(slots=True)
+class _Handshake:
+    request: bytes
+    accept: bytes
+    sent: bool = False
+    received: bytes = b""
+
+
+@final
+class Crowd:
+    """Clients of one server that check every frame they get.
+
+    Each message is parsed when the first client receives it; that the others received the very
+    same bytes is all they have to find out. Anything else takes a slower way: frames in pieces,
+    several at once, pings, closes, and late copies of an earlier message.
+
+    `receive_buffer` is each socket's SO_RCVBUF in bytes, the system's default if None.
+    """
+
+    def __init__(self, port: int, path: str, receive_buffer: int | None = None) -> None:
+        self.ticks: Final[dict[bytes, Tick]] = {}
+        self.lost = 0
+        self._address: Final = ("127.0.0.1", port)
+        self._path: Final = path
+        self._receive_buffer: Final = receive_buffer
+        self._epoll: Final = select.epoll()
+        self._buffer: Final = bytearray(_BUFFER)
+        self._tick = Tick(b"", 0.0)
+        self._sockets: Final[dict[int, socket.socket]] = {}
+        self._receive: Final[dict[int, Callable[[bytearray], int]]] = {}
+        self._latest: Final[dict[int, float]] = {}
+        self._partial: Final[dict[int, bytes]] = {}
+        self._opening: Final[dict[int, _Handshake]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for client in self._sockets.values():
+            # A reset leaves no port in TIME_WAIT, of which the next cell needs thousands.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        self._epoll.close()
+
+    def open(self, count: int, in_flight: int, patience: float = 60.0) -> float:
+        """Connect clients, at most `in_flight` at a time; return how many seconds that took.
+
+        Raises `LostClientsError` if one is refused or not all are there after `patience` seconds.
+        """
+        waiting = collections.deque(_handshakes(self._path, count))
+        began = time.monotonic()
+        while waiting or self._opening:
+            while waiting and len(self._opening) < in_flight:
+                self._connect(waiting.popleft())
+            self._take(self._epoll.poll(1.0, _EVENTS))
+            if self.lost or time.monotonic() > began + patience:
+                raise LostClientsError(f"{len(waiting) + len(self._opening)} never connected")
+        return time.monotonic() - began
+
+    def run(self, until: float, *, enough: Callable[[], bool] = lambda: False) -> None:
+        """Receive until a Unix time in seconds, or until a batch after which it is `enough`."""
+        while (left := until - time.time()) > 0 and not enough():
+            self._take(self._epoll.poll(left, _EVENTS))
+
+    def _connect(self, handshake: _Handshake) -> None:
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if self._receive_buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+        number = client.fileno()
+        self._sockets[number] = client
+        self._receive[number] = client.recv_into
+        self._latest[number] = 0.0
+        self._opening[number] = handshake
+        client.connect_ex(self._address)
+        self._epoll.register(number, _INTEREST)
+
+    def _take(self, events: Iterable[tuple[int, int]]) -> None:
+        # The measuring loop: every name it uses is local, every call in it is one of C's.
+        now, buffer, receive = time.time, self._buffer, self._receive
+        latest, partial = self._latest, self._partial
+        same, tick = buffer.startswith, self._tick
+        frame, stamp, note = tick.frame, tick.stamp, tick.arrivals.append
+        for number, _ in events:
+            try:
+                size = receive[number](buffer)
+            except OSError as error:
+                self._take_trouble(number, error)
+                continue
+            if (
+                size == len(frame)
+                and same(frame)
+                and latest[number] < stamp
+                and number not in partial
+            ):
+                latest[number] = stamp
+                note(now())
+            else:
+                self._take_slowly(number, size)
+                tick = self._tick
+                frame, stamp, note = tick.frame, tick.stamp, tick.arrivals.append
+
+    def _take_trouble(self, number: int, error: OSError) -> None:
+        handshake = self._opening.get(number)
+        if not isinstance(error, BlockingIOError):
+            self._lose(number)
+        elif handshake and not handshake.sent:
+            self._sockets[number].send(handshake.request)
+            handshake.sent = True
+
+    def _take_slowly(self, number: int, size: int) -> None:
+        arrived = time.time()
+        if size == 0:
+            self._lose(number)
+            return
+        data = bytes(memoryview(self._buffer)[:size])
+        if number in self._opening:
+            data = self._shake(number, data)
+        self._take_frames(number, self._partial.pop(number, b"") + data, arrived)
+        if size == _BUFFER and number in self._sockets:
+            self._take([(number, select.EPOLLIN)])
+
+    def _shake(self, number: int, data: bytes) -> bytes:
+        """Return what follows the server's answer, which is nothing while that is not whole."""
+        handshake = self._opening[number]
+        handshake.received += data
+        head, end, rest = handshake.received.partition(b"\r\n\r\n")
+        if not end:
+            return b""
+        _check_answer(head + b"\r\n", handshake.accept)
+        del self._opening[number]
+        return rest
+
+    def _take_frames(self, number: int, data: bytes, arrived: float) -> None:
+        while (frame := read_frame(data)) is not None:
+            whole, data = data[: frame.size], data[frame.size :]
+            if frame.head == TEXT:
+                self._take_text(number, whole, frame, arrived)
+            elif frame.head == PING:
+                self._sockets[number].send(pong_frame(frame.payload))
+            elif frame.head == CLOSE:
+                self._lose(number)
+                return
+        if data:
+            self._partial[number] = data
+
+    def _take_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
+        tick = self.ticks.get(whole)
+        if tick is None:
+            message = read_message(frame.payload)
+            tick = self.ticks[whole] = Tick(whole, message.stamp, message.failed)
+            self._tick = tick
+        if self._latest[number] >= tick.stamp:
+            raise WrongBytesError(f"not later than the message before: {frame.payload!r}")
+        self._latest[number] = tick.stamp
+        tick.arrivals.append(arrived)
+
+    def _lose(self, number: int) -> None:
+        self.lost += 1
+        self._opening.pop(number, None)
+        self._partial.pop(number, None)
+        self._epoll.unregister(number)
+        self._sockets.pop(number).close()
+
+
+def _handshakes(path: str, count: int) -> list[_Handshake]:
+    # All of them before the clock starts; each client has a key of its own.
+    handshakes = []
+    for _ in range(count):
+        key = base64.b64encode(os.urandom(16))
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key.decode()}\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        handshakes.append(_Handshake(request.encode(), accept_key(key)))
+    return handshakes
+
+
+def _check_answer(head: bytes, accept: bytes) -> None:
+    if not head.startswith(_STATUS) or not _UPGRADE.search(head):
+        raise WrongBytesError(f"not a switch to WebSocket: {head!r}")
+    if _ACCEPT.findall(head) != [accept]:
+        raise WrongBytesError(f"wrong Sec-WebSocket-Accept: {head!r}")
+    if _EXTENSIONS.search(head):
+        raise WrongBytesError(f"an extension nobody asked for: {head!r}")

@@ -1,0 +1,115 @@
+"""What stalled clients cost the healthy ones: `python -m benchmarks.isolation`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import machine
+from benchmarks.bench import BenchError, Cell, end_on_sigterm, measure_all
+from benchmarks.contenders import HUB, PLAIN, Contender, python_contenders
+from benchmarks.report import Row, incidents, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHARES: Final = (0, 10, 50)
+_CALM_SECONDS: Final = 5  # there is nothing to wait for where nobody stalls
+_HEAD: Final = (
+    "server",
+    "stalled",
+    "healthy",
+    "lag p50 ms",
+    "p99",
+    "max",
+    "missed by healthy",
+    "healthy cut off",
+    "stalled cut off",
+    "KiB/client",
+)
+_TERMS: Final = """\
+A stalled client shakes hands with the smallest receive buffer there is, which this feed fills in
+about 11 s, and then reads nothing. Lag and missed messages are those of the healthy clients, over
+the whole window, with every frame checked. Stalled clients count as cut off when the server holds
+no descriptors for them at the end of the window."""
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.isolation", description=__doc__)
+    parser.add_argument("--clients", type=int, default=2000, help="all of them (default: 2000)")
+    parser.add_argument(
+        "--seconds", type=int, default=34, help="length of the windows with stalls (default: 34)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
+    )
+    return parser.parse_args(arguments)
+
+
+def _cell(contender: Contender, clients: int, share: int, seconds: int) -> Cell:
+    stalled = clients * share // 100
+    window = seconds if stalled else min(seconds, _CALM_SECONDS)
+    return Cell(contender, clients - stalled, window, stalled)
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    found = row.measurement
+    total = found.clients + found.stalled
+    return (
+        row.contender.title,
+        f"{100 * found.stalled / total:.0f} %",
+        f"{found.clients:,}",
+        f"{found.lag_p50_ms:.1f}",
+        f"{found.lag_p99_ms:.1f}",
+        f"{found.lag_max_ms:.1f}",
+        f"{found.drops:,}",
+        f"{found.lost:,}",
+        f"{found.cut:,} of {found.stalled:,}",
+        f"{found.rss_kib:.1f}",
+    )
+
+
+def render(rows: Sequence[Row], seconds: int, environment: Sequence[str]) -> str:
+    """Return the report as Markdown."""
+    found = rows[0].measurement
+    total = found.clients + found.stalled
+    parts = (
+        "# Isolation of stalled clients",
+        f"{total:,} clients, a window of {seconds} s where some stall.\n{_TERMS}",
+        "\n".join(table(_HEAD, [_line(row) for row in rows])),
+        "\n".join(f"- {line}" for line in (*incidents(rows), *environment)),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _run(options: argparse.Namespace) -> str:
+    clients = min(options.clients, machine.raise_descriptor_limit())
+    cores = machine.Cores.split()
+    contenders = [one for one in python_contenders() if one.key in (HUB, PLAIN)]
+    cells = [_cell(one, clients, share, options.seconds) for one in contenders for share in _SHARES]
+    found = measure_all(cells, cores)
+    rows = [Row(cell.contender, one) for cell, one in zip(cells, found, strict=True)]
+    return render(rows, options.seconds, machine.describe(cores))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the report and print it; return the process's exit status."""
+    options = _arguments(arguments)
+    end_on_sigterm()
+    try:
+        report = _run(options)
+    except BenchError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "isolation.md").write_text(report)
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Servers of the same feed for the hub to be measured against."""

@@ -1,0 +1,9 @@
+"""The hub as an application of somebody else's server: stock uvicorn."""
+
+from __future__ import annotations
+
+from benchmarks.servers.stock import serve
+from hub import Settings, create_app
+
+if __name__ == "__main__":
+    serve(create_app(Settings(interval=1.0)))
