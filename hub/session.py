@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import anyio
@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from hub.core import Hub
-from hub.errors import Closure, InvalidValue, StreamClosed
-from hub.subscriber import Observer, QueuedSubscriber, Subscriber
+from hub.errors import Closure, InvalidValue
+from hub.frame import Frame
+from hub.subscriber import Observer, Outcome, Subscriber
 from hub.view import View
 
 __all__ = ["HANDOVER_EXTENSION", "Handover", "InboundBudget", "MetricsFeed", "peer_name"]
@@ -101,26 +102,13 @@ class MetricsFeed:
             self._joined(subscriber)
 
     async def _pump(self, view: View, scope: Scope, receive: Receive, send: Send) -> None:
-        with anyio.CancelScope() as cut:
-            subscriber = QueuedSubscriber(
-                view,
-                self._hub.settings.queue,
-                self._hub.watch,
-                name=peer_name(scope.get("client")),
-                interrupt=cut.cancel,
-            )
-            with self._membership(subscriber):
-                await _Pump(subscriber, receive, send).run()
-        if subscriber.closure is not None:
-            await _close(send, subscriber.closure)
-
-    @contextmanager
-    def _membership(self, subscriber: Subscriber) -> Iterator[None]:
-        self._joined(subscriber)
+        name = peer_name(scope.get("client"))
+        pump = _Pump(view, self._hub.settings.queue, self._hub.watch, name=name, send=send)
+        self._joined(pump)
         try:
-            yield
+            await pump.run(receive)
         finally:
-            self._left(subscriber)
+            self._left(pump)
 
     def _joined(self, subscriber: Subscriber) -> None:
         self._total += 1
@@ -133,47 +121,81 @@ class MetricsFeed:
         _logger.info("Public WS client disconnected. Total: %d", self._total)
 
 
-class _Pump:
-    """Carries a subscriber's frames to ``send`` while it swallows what the client says."""
+class _Pump(Subscriber):
+    """A subscriber that sends through ASGI.
 
-    __slots__ = ("_budget", "_receive", "_send", "_subscriber")
+    The application's task only listens. A task that sends exists while there is something to
+    send, so that a client that waits costs little more than what its server keeps for it.
+    """
 
-    def __init__(self, subscriber: QueuedSubscriber, receive: Receive, send: Send) -> None:
-        self._subscriber = subscriber
-        self._receive = receive
+    __slots__ = ("_context", "_name", "_scope", "_send", "_sender")
+
+    def __init__(
+        self, view: View, capacity: int, observer: Observer, *, name: str, send: Send
+    ) -> None:
+        super().__init__(view, capacity, observer)
+        self._context = contextvars.copy_context()
+        self._name = name
+        self._scope = anyio.CancelScope()
         self._send = send
-        self._budget = InboundBudget()
+        self._sender: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """Return when either side has ended the connection."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._forward, group.cancel_scope)
-            await self._listen()
-            group.cancel_scope.cancel()
+    @property
+    def name(self) -> str:
+        """See ``Subscriber``."""
+        return self._name
 
-    async def _forward(self, scope: anyio.CancelScope) -> None:
+    def offer(self, frame: Frame) -> Outcome:
+        """See ``Subscriber``."""
+        if self.closure is not None:
+            return Outcome.REFUSED
+        if self._sender is not None:
+            self._block()
+            return self._hold(frame)
+        outcome = self._hold(frame)
+        loop = asyncio.get_running_loop()
+        self._sender = loop.create_task(self._forward(), context=self._context)
+        return outcome
+
+    def close(self, closure: Closure) -> None:
+        """See ``Subscriber``. Also tears it away from a send that does not end."""
+        if self.closure is None:
+            self.closure = closure
+            self._scope.cancel()
+
+    async def run(self, receive: Receive) -> None:
+        """Swallow what the client says until either side ends the connection."""
+        loop = asyncio.get_running_loop()
+        budget = InboundBudget()
         try:
-            while True:
-                frame = await self._subscriber.receive()
+            with self._scope:
+                while (message := await receive())["type"] != "websocket.disconnect":
+                    closure = budget.judge(_size(message), loop.time())
+                    if closure is not None:
+                        self.close(closure)
+        finally:
+            await self._stop_sending()
+        if self.closure is not None:
+            await _close(self._send, self.closure)
+
+    async def _stop_sending(self) -> None:
+        sender = self._sender
+        if sender is not None:
+            sender.cancel()
+            await asyncio.wait((sender,))
+
+    async def _forward(self) -> None:
+        try:
+            while (frame := self._take()) is not None:
                 await self._send({"type": "websocket.send", "text": frame.text})
-        except StreamClosed:
-            pass
-        except OSError:  # the client is gone; so says the ASGI specification
-            pass
+                self._flow()
+        except OSError:  # the client is gone, as the ASGI specification has it
+            self._scope.cancel()
         except Exception as error:  # servers differ in what they raise here
             _logger.error("Public metrics WebSocket error: %r", error)  # noqa: TRY400 # one line
-        scope.cancel()
-
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            closure = self._budget.judge(_size(message), loop.time())
-            if closure is not None:
-                self._subscriber.close(closure)
-                return
+            self._scope.cancel()
+        finally:
+            self._sender = None
 
 
 def _size(message: Message) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, Self
@@ -179,24 +178,13 @@ class QueuedSubscriber(Subscriber):
 
     Args:
         name: who reads, for the log.
-        interrupt: called by ``close`` when the reader is busy with a frame rather than waiting
-            for one, so that it can be torn away from a send that does not end.
     """
 
-    __slots__ = ("_interrupt", "_name", "_wakeup")
+    __slots__ = ("_name", "_wakeup")
 
-    def __init__(
-        self,
-        view: View,
-        capacity: int,
-        observer: Observer,
-        *,
-        name: str,
-        interrupt: Callable[[], object] | None = None,
-    ) -> None:
+    def __init__(self, view: View, capacity: int, observer: Observer, *, name: str) -> None:
         super().__init__(view, capacity, observer)
         self._name = name
-        self._interrupt = interrupt
         self._wakeup: asyncio.Future[None] | None = None
 
     @property
@@ -216,13 +204,9 @@ class QueuedSubscriber(Subscriber):
 
     def close(self, closure: Closure) -> None:
         """See ``Subscriber``. Frames that are pending stay so."""
-        if self.closure is not None:
-            return
-        self.closure = closure
-        if self._wakeup is not None:
+        if self.closure is None:
+            self.closure = closure
             self._wake()
-        elif self._interrupt is not None:
-            self._interrupt()
 
     async def receive(self) -> Frame:
         """Return the oldest pending frame, waiting for one if need be.
@@ -237,15 +221,12 @@ class QueuedSubscriber(Subscriber):
             frame = self._take()
             if frame is not None:
                 return frame
-            await self._wait()
+            self._wakeup = asyncio.get_running_loop().create_future()
+            try:
+                await self._wakeup
+            finally:
+                self._wakeup = None
         raise StreamClosed(self.closure)
-
-    async def _wait(self) -> None:
-        self._wakeup = asyncio.get_running_loop().create_future()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
 
     def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():
