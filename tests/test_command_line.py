@@ -200,8 +200,8 @@ def receive(websocket: ClientConnection) -> dict[str, Any]:
 
 def seconds_between_messages(server: ServerProcess) -> float:
     with connected(server) as websocket:
-        times = [datetime.fromisoformat(receive(websocket)["timestamp"]) for _ in range(3)]
-    return (times[2] - times[1]).total_seconds()
+        first, second = (datetime.fromisoformat(receive(websocket)["timestamp"]) for _ in range(2))
+    return (second - first).total_seconds()
 
 
 def test_the_default_beat_is_a_second() -> None:
@@ -229,10 +229,17 @@ def test_flags_go_before_variables() -> None:
             assert seconds_between_messages(server) < 0.5
 
 
-def test_the_hub_says_where_it_listens() -> None:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """A server with its defaults, for tests that neither stop it nor stay connected."""
     with start_hub() as server:
-        server.log.wait_for(rf" Hub running on http://127\.0\.0\.1:{server.port} ")
-        server.log.wait_for(rf" The feed is at ws://127\.0\.0\.1:{server.port}{PATH}$")
+        server.log.wait_for("The feed is at")
+        yield server
+
+
+def test_the_hub_says_where_it_listens(server: ServerProcess) -> None:
+    server.log.wait_for(rf" Hub running on http://127\.0\.0\.1:{server.port} ")
+    server.log.wait_for(rf" The feed is at ws://127\.0\.0\.1:{server.port}{PATH}$")
 
 
 def shake_hands_in_every_way(server: ServerProcess) -> None:
@@ -248,22 +255,14 @@ def shake_hands_in_every_way(server: ServerProcess) -> None:
     request.close()
 
 
-def test_the_access_log_has_no_query_strings() -> None:
-    with start_hub("--access-log") as server:
+def test_the_access_log_has_no_query_strings_not_even_for_debugging() -> None:
+    with start_hub("--access-log", "--log-level", "debug") as server:
         shake_hands_in_every_way(server)
     text = server.log.text
     assert re.search(rf'127\.0\.0\.1:\d+ - "WebSocket {PATH}" \[accepted\]', text)
     assert re.search(rf'127\.0\.0\.1:\d+ - "WebSocket {PATH}" 400', text)
     assert re.search(r'127\.0\.0\.1:\d+ - "GET /page HTTP/1.1" 404', text)
     assert "canary" not in text
-    assert "?" not in text
-
-
-@pytest.mark.parametrize("level", ["info", "debug"])
-def test_a_query_string_is_never_written(level: str) -> None:
-    with start_hub("--log-level", level) as server:
-        shake_hands_in_every_way(server)
-    assert "canary" not in server.log.text
 
 
 @pytest.mark.xfail(reason="'connection rejected' and an ERROR line for every handshake refused")
@@ -280,23 +279,22 @@ def test_without_an_access_log_no_handshake_is_logged() -> None:
     ]
 
 
-def test_accepted_handshakes_and_requests_are_not_logged_by_default() -> None:
-    with start_hub() as server:
-        shake_hands_in_every_way(server)
-    assert PATH not in server.log.text.replace(f"{server.port}{PATH}", "")
-    assert "/page" not in server.log.text
+def test_no_request_is_logged_by_default(server: ServerProcess) -> None:
+    mark = server.log.mark
+    shake_hands_in_every_way(server)
+    lines = server.log.since(mark)
+    assert not [line for line in lines if PATH in line or "/page" in line or "canary" in line]
 
 
-def test_clients_are_logged_as_the_contract_says() -> None:
-    with start_hub() as server:
-        with connected(server) as websocket:
-            receive(websocket)
-        server.log.wait_for("disconnected")
-        lines = [line for line in server.log.since(0) if "client" in line]
+def test_clients_are_logged_as_the_contract_says(server: ServerProcess) -> None:
+    mark = server.log.mark
+    with connected(server) as websocket:
+        receive(websocket)
+    server.log.wait_for("disconnected", since=mark)
+    connect_line, disconnect_line = server.log.since(mark)
     date = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO +"
-    assert len(lines) == 2
-    assert re.fullmatch(date + r"Public WS client connected\. Total: 1", lines[0])
-    assert re.fullmatch(date + r"Public WS client disconnected\. Total: 0", lines[1])
+    assert re.fullmatch(date + r"Public WS client connected\. Total: 1", connect_line)
+    assert re.fullmatch(date + r"Public WS client disconnected\. Total: 0", disconnect_line)
 
 
 def next_error(websocket: ClientConnection) -> dict[str, Any]:
@@ -313,7 +311,11 @@ def next_value(websocket: ClientConnection) -> dict[str, Any]:
 
 def test_a_disk_that_comes_and_goes_is_an_error_in_between(tmp_path: Path) -> None:
     mount = tmp_path / "mount"
-    with start_hub("--disk-path", str(mount)) as server, connected(server) as websocket:
+    with (
+        start_hub("--disk-path", str(mount)) as server,
+        connected(server) as websocket,
+        connected(server, "?metrics=memory,cpu") as unconcerned,
+    ):
         text = websocket.recv(DEADLINE)
         assert isinstance(text, str)
         error = rf'{{"error":"Metric collection failed: {NO_SUCH_FILE}","timestamp":"{TIMESTAMP}"}}'
@@ -327,30 +329,20 @@ def test_a_disk_that_comes_and_goes_is_an_error_in_between(tmp_path: Path) -> No
 
         mount.rmdir()
         next_error(websocket)
+        for _ in range(4):
+            assert list(receive(unconcerned)) == ["cpu", "memory", "timestamp"]
     lines = [line for line in server.log.since(0) if "Error collecting metrics" in line]
     assert len(lines) == 3
     assert lines[0].endswith(f" Error collecting metrics: {NO_SUCH_FILE}")
     assert lines[2].endswith(f" Error collecting metrics: {NO_SUCH_FILE}")
 
 
-def test_who_did_not_choose_the_failing_metric_sees_no_error(tmp_path: Path) -> None:
-    with (
-        start_hub("--disk-path", str(tmp_path / "none")) as server,
-        connected(server, "?metrics=memory,cpu") as websocket,
-    ):
-        assert list(receive(websocket)) == ["cpu", "memory", "timestamp"]
-        assert list(receive(websocket)) == ["cpu", "memory", "timestamp"]
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_disk_path_of_any_bytes_gives_valid_messages(tmp_path: Path, *, exists: bool) -> None:
+def test_a_disk_path_of_any_bytes_gives_valid_messages(tmp_path: Path) -> None:
     path = os.path.join(os.fsencode(tmp_path), b"d\xc3\xa9p\xc3\xb4t \xff\xfe\n\xf0\x9f\x92\xbe")  # noqa: PTH118
-    if exists:
-        os.mkdir(path)  # noqa: PTH102 # pathlib takes no bytes
     with start_hub("--disk-path", os.fsdecode(path)) as server, connected(server) as websocket:
-        received = receive(websocket)
-    assert ("disk" in received) is exists
-    assert received.get("error") in {None, f"Metric collection failed: {NO_SUCH_FILE}"}
+        assert receive(websocket)["error"] == f"Metric collection failed: {NO_SUCH_FILE}"
+        os.mkdir(path)  # noqa: PTH102 # pathlib takes no bytes
+        assert 0 < next_value(websocket)["disk"] <= 100
 
 
 def test_a_second_signal_is_not_needed_and_does_no_harm() -> None:
@@ -394,10 +386,11 @@ async def test_of_200_clients_50_are_killed_and_the_others_lose_nothing() -> Non
         await server.has_total(0)
 
 
-def test_a_client_that_resets_its_connection_leaves_no_trace() -> None:
-    with start_hub() as server:
-        with connected(server) as websocket:
-            receive(websocket)
-            reset_on_close(websocket.socket)
-            websocket.socket.close()
-        server.log.wait_for(r"disconnected\. Total: 0$")
+def test_a_client_that_resets_its_connection_leaves_no_trace(server: ServerProcess) -> None:
+    mark = server.log.mark
+    with connected(server) as websocket:
+        receive(websocket)
+        reset_on_close(websocket.socket)
+        websocket.socket.close()
+    server.log.wait_for(r"disconnected\. Total: 0$", since=mark)
+    assert len(server.log.since(mark)) == 2

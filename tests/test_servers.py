@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
 
 import anyio
 import pytest
@@ -23,7 +23,15 @@ from tests.support.clients import (
     reset,
     reset_on_close,
 )
-from tests.support.servers import DEADLINE, PATH, STARTERS, ServerProcess, start_hub
+from tests.support.servers import (
+    DEADLINE,
+    PATH,
+    STARTERS,
+    ServerProcess,
+    start_granian,
+    start_hub,
+    start_hypercorn,
+)
 
 BUDGET = 64
 LIMIT = 4096
@@ -85,7 +93,7 @@ async def test_timestamps_increase_from_message_to_message(server: ServerProcess
 
 async def test_the_latest_sample_is_sent_at_once(server: ServerProcess) -> None:
     async with client(server.url()) as early, client(server.url()) as late:
-        seen = await timestamps(early, 3)
+        seen = await timestamps(early, 2)
         first = (await message(late))["timestamp"]
         assert first in seen or first < seen[0]
 
@@ -162,20 +170,18 @@ async def test_what_a_client_says_within_its_budget_is_ignored(server: ServerPro
         before = await timestamps(bystander, 1)
         for number in range(BUDGET):
             await talker.send("hello" if number % 2 else b"\xff\x00")
-        after = await timestamps(talker, 3)
-        assert_nothing_lost([before + await timestamps(bystander, 3), after])
+        after = await timestamps(talker, 2)
+        assert_nothing_lost([before + await timestamps(bystander, 2), after])
 
 
-@pytest.mark.parametrize("said", ["", "x" * LIMIT, b"\0" * LIMIT, "€" * (LIMIT // 3)])
-async def test_a_message_of_the_greatest_size_allowed_is_ignored(
-    server: ServerProcess, said: str | bytes
-) -> None:
+async def test_messages_of_the_greatest_size_allowed_are_ignored(server: ServerProcess) -> None:
     async with client(server.url()) as websocket:
-        await websocket.send(said)
+        for said in ("", b"", "x" * LIMIT, b"\0" * LIMIT, "€" * (LIMIT // 3)):
+            await websocket.send(said)
         await timestamps(websocket, 2)
 
 
-@pytest.mark.parametrize("said", ["x" * (LIMIT + 1), b"\0" * (LIMIT + 1), "x" * (64 * LIMIT)])
+@pytest.mark.parametrize("said", ["x" * (LIMIT + 1), b"\0" * (64 * LIMIT)])
 async def test_a_message_too_big_is_answered_with_1009(
     server: ServerProcess, said: str | bytes
 ) -> None:
@@ -193,7 +199,7 @@ async def test_the_size_of_text_is_counted_in_bytes(
         known_defect(request, "the hub counts characters, and no one else limits the size")
     async with client(server.url()) as websocket:
         await websocket.send("€" * LIMIT)
-        with anyio.fail_after(0.5):
+        with anyio.fail_after(0.3):
             assert await close_code(websocket) == 1009
 
 
@@ -224,7 +230,7 @@ async def test_a_flood_ends_the_connection_it_comes_on(
             for _ in range(5 * BUDGET):
                 await talker.send("hello")
         try:
-            with anyio.fail_after(1):
+            with anyio.fail_after(0.5):
                 await talker.wait_closed()
         finally:
             talker.transport.abort()
@@ -256,7 +262,7 @@ async def test_clients_that_vanish_during_the_handshake_disturb_nobody(
             with socket.create_connection(("127.0.0.1", server.port), DEADLINE) as sock:
                 reset_on_close(sock)
                 sock.sendall(handshake(PATH + query))
-        assert_nothing_lost([before + await timestamps(bystander, 3)])
+        assert_nothing_lost([before + await timestamps(bystander, 2)])
     await server.has_total(0)
     server.assert_tidy(since=mark)
 
@@ -296,25 +302,28 @@ async def test_connections_are_counted_in_the_log(server: ServerProcess) -> None
     await server.logged(r" Public WS client disconnected\. Total: 0$", since=mark)
 
 
-@pytest.mark.parametrize("starter", STARTERS)
-async def test_sigterm_ends_the_process_while_clients_are_connected(starter: str) -> None:
-    with STARTERS[starter]() as server:
-        async with client(server.url()) as reading, client(server.url()) as idle:
-            await receive(reading)
+@pytest.mark.parametrize("start", [start_hypercorn, start_granian])
+async def test_mounted_in_a_host_the_feed_comes_and_sigterm_ends_the_process(
+    start: Callable[[str], AbstractContextManager[ServerProcess]],
+) -> None:
+    with start("tests.support.feed:host") as server:
+        url = f"ws://127.0.0.1:{server.port}/monitor{PATH}"
+        async with client(url) as reading, client(url) as idle:
+            assert DEFAULT_MESSAGE.fullmatch(await receive(reading))
             await receive(idle)
             server.process.send_signal(signal.SIGTERM)
             with anyio.fail_after(3):
                 await close_code(reading)
-                status = await server.ended()
-    if starter == "hub":
-        assert status == 0
+                await server.ended()
+    assert "/hub/" not in server.log.text, "a traceback of Hypercorn's own is not our concern"
+    assert "Task was destroyed" not in server.log.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_stop_tells_clients_and_ends_with_status_0(
     number: signal.Signals,
 ) -> None:
-    with start_hub() as server:
+    with start_hub() as server, socket.create_connection(("127.0.0.1", server.port)) as silent:
         async with AsyncExitStack() as stack:
             crowd = [await stack.enter_async_context(client(server.url())) for _ in range(10)]
             for websocket in crowd:
@@ -323,32 +332,23 @@ async def test_a_signal_to_stop_tells_clients_and_ends_with_status_0(
             with anyio.fail_after(3):
                 assert {await close_code(websocket) for websocket in crowd} <= {1001, 1012}
                 assert await server.ended() == 0
+        assert silent.recv(1) == b""
         await server.has_total(0)
 
 
-async def test_a_signal_to_stop_finds_connections_that_never_spoke() -> None:
-    with start_hub() as server, socket.create_connection(("127.0.0.1", server.port)) as silent:
-        async with client(server.url()) as websocket:
-            await receive(websocket)
-            server.process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(3):
-                assert await close_code(websocket) in {1001, 1012}
-                assert await server.ended() == 0
-        assert silent.recv(1) == b""
+STRANGE = [
+    handshake(f"{PATH}?metrics={'cpu,' * 2500}cpu"),
+    handshake(PATH, *(f"X-{n}: 1" for n in range(200))),
+    handshake(PATH, "Content-Length: 5") + b"hello",
+]
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        pytest.param(handshake(f"{PATH}?metrics={'cpu,' * 2500}cpu"), id="long-line"),
-        pytest.param(handshake(PATH, *(f"X-{n}: 1" for n in range(200))), id="many-headers"),
-        pytest.param(handshake(PATH, "Content-Length: 5") + b"hello", id="body"),
-    ],
-)
-@pytest.mark.xfail(reason="uvicorn's protocol class falls over it: exit status 1, no 1012")
-async def test_a_strange_handshake_does_not_spoil_the_stop(request_bytes: bytes) -> None:
-    with start_hub() as server, socket.create_connection(("127.0.0.1", server.port)) as stranger:
-        stranger.sendall(request_bytes)
+@pytest.mark.xfail(reason="uvicorn's protocol class falls over them: exit status 1, no 1012")
+async def test_strange_handshakes_do_not_spoil_the_stop() -> None:
+    with start_hub() as server, ExitStack() as strangers:
+        for request in STRANGE:
+            address = ("127.0.0.1", server.port)
+            strangers.enter_context(socket.create_connection(address)).sendall(request)
         async with client(server.url()) as websocket:
             await receive(websocket)
             server.process.send_signal(signal.SIGTERM)
