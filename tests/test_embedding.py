@@ -153,7 +153,6 @@ async def test_the_lifespan_can_be_the_host_s_twice_in_one_loop(hub: Hub) -> Non
         assert hub.statistics().subscribers == 0
 
 
-@every_loop
 async def test_the_application_by_itself_leaves_nothing_behind(hub: Hub) -> None:
     before = asyncio.all_tasks()
     async with (
@@ -442,21 +441,21 @@ async def test_a_metric_cannot_break_the_sampler(
     request.applymarker(pytest.mark.xfail(reason=reason))
     hub.register(Metric("bad", collect))
     async with hub.subscribe() as others, hub.subscribe(("bad",)) as choosing:
-        with anyio.fail_after(1):
+        with anyio.fail_after(0.7):
             for _ in range(2):
                 assert "error" in strict_json((await anext(choosing)).text)
                 assert "cpu" in strict_json((await anext(others)).text)
 
 
 async def test_a_huge_value_with_lone_surrogates_is_valid_json(hub: Hub) -> None:
-    huge = {f"k\udc80{n}": ["\ud800", {"\udfff": [n, None, True, 0.5]}] for n in range(5000)}
+    huge = {f"k\udc80{n}": ["\ud800", {"\udfff": [n, None, True, 0.5]}] for n in range(500)}
     hub.register(Metric("huge", returning(huge)))
     async with (
         serve_here(fastapi_host(hub)) as server,
         client(server.url(f"{MOUNTED}?metrics=huge")) as websocket,
     ):
         received = (await message(websocket))["huge"]
-    assert len(received) == 5000
+    assert len(received) == 500
     assert received["k?7"] == ["?", {"?": [7, None, True, 0.5]}]
 
 
