@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from tests.support.clients import (
     DEFAULT_MESSAGE,
     assert_nothing_lost,
     client,
+    handshake,
     message,
     receive,
     strict_json,
@@ -516,6 +518,53 @@ async def test_every_metric_is_collected_once_a_tick_however_many_clients(client
     counts = {m["timestamp"]: m["cpu"] for messages in received for m in messages}
     assert all(m["cpu"] == counts[m["timestamp"]] for messages in received for m in messages)
     assert all(counter.threads == {"hub-sampler"} for counter in counters.values())
+
+
+# Clients that stall
+
+
+class Awaited(logging.Handler):
+    """Says when a line with a phrase in it is logged."""
+
+    def __init__(self, phrase: str) -> None:
+        super().__init__()
+        self._phrase = phrase
+        self.seen = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._phrase in record.getMessage():
+            self.seen.set()
+
+
+@contextmanager
+def awaited(phrase: str) -> Iterator[threading.Event]:
+    handler = Awaited(phrase)
+    logger = logging.getLogger("hub")
+    logger.addHandler(handler)
+    try:
+        yield handler.seen
+    finally:
+        logger.removeHandler(handler)
+
+
+@pytest.mark.xfail(reason="uvicorn keeps the connection, which holds up the host's stop for ever")
+def test_a_client_that_takes_nothing_is_cut_off_and_its_connection_freed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub = Hub(Settings(interval=0.1, stall_timeout=1))
+    hub.register(Metric("huge", returning("x" * 1_000_000)))
+    with (
+        caplog.at_level(logging.INFO, "hub"),
+        awaited("cut off") as cut_off,
+        ThreadedServer(fastapi_host(hub)) as server,
+        socket.socket() as sloth,
+    ):
+        sloth.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sloth.connect(("127.0.0.1", server.port))
+        sloth.sendall(handshake(f"{MOUNTED}?metrics=huge"))
+        assert cut_off.wait(DEADLINE)
+        server.stop(0.7)
+    assert hub.statistics().subscribers == 0
 
 
 # In the host's tests

@@ -201,7 +201,7 @@ def start_hypercorn(app: str = _APP) -> Iterator[ServerProcess]:
     """Run Hypercorn on a listening socket that it inherits: clients may connect at once."""
     with _listener() as listener:
         server = ServerProcess(
-            *("hypercorn", "--workers", "0", "--graceful-timeout", "1"),
+            *("hypercorn", "--workers", "0", "--graceful-timeout", "0"),
             *("--bind", f"fd://{listener.fileno()}", app),
             pass_fds=(listener.fileno(),),
             port=listener.getsockname()[1],
@@ -285,9 +285,9 @@ class ThreadedServer(_InProcess):
     def _run(self) -> None:
         self._server.run(sockets=[self._listener])
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = DEADLINE) -> None:
         self._server.should_exit = True
-        self._thread.join(DEADLINE)
+        self._thread.join(seconds)
         assert not self._thread.is_alive()
 
     def __enter__(self) -> Self:
