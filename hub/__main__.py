@@ -13,6 +13,7 @@ from hub import Settings, __version__, create_app
 from hub.errors import InvalidValue
 from hub.server.listener import listen
 from hub.server.runner import configure_logging, serve
+from hub.snapshot import one_line
 
 __all__ = ["main"]
 
@@ -37,15 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         listeners = listen(
             options["host"], options["port"], user_timeout=settings.stall_timeout + 5
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         where = f"{options['host']} port {options['port']}"
-        return _fail(f"cannot listen on {where}: {error.strerror or error}", status=1)
+        cause = getattr(error, "strerror", None) or error
+        return _fail(f"cannot listen on {where}: {cause}", status=1)
     serve(create_app(settings), listeners, access_log=options["access_log"])
     return 0
 
 
 def _fail(message: str, *, status: int) -> int:
-    print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    print(one_line(f"{_PROGRAM}: {message}", 300), file=sys.stderr)
     return status
 
 
@@ -94,7 +96,7 @@ def _host(label: str, text: str) -> str:
 
 
 def _port(label: str, text: str) -> int:
-    port = int(text) if text.isascii() and text.isdigit() else -1
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
     if not 0 <= port <= 65535:
         raise InvalidValue(label, "a whole number from 0 to 65535", text)
     return port

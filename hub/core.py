@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,9 +25,13 @@ from hub.view import DEFAULT_METRICS, View
 
 __all__ = ["Hub", "HubStatistics"]
 
+_logger = logging.getLogger("hub")
+
 _SLICE_SECONDS: Final = 0.002
 _SLICE_CHECK: Final = 32
 _FINISHED: Final = object()
+_PATIENCE: Final = (0.5, 5.0)
+"""Seconds that collecting may take: half an interval, but no less and no more than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,15 @@ class Hub:
 
     async def stop(self) -> None:
         """Close every subscriber with 1001 and end sampling. Not running is fine."""
-        for subscriber in self._subscribers():
-            subscriber.close(Closure.STOPPING)
+        self._close_all()
         task, self._task = self._task, None
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait((task,))
+
+    def _close_all(self) -> None:
+        for subscriber in self._subscribers():
+            subscriber.close(Closure.STOPPING)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 # ASGI's
@@ -179,7 +187,8 @@ class Hub:
 
     async def _sample(self) -> None:
         collector = self._collector or ThreadCollector(
-            patience=self.settings.interval / 2, clock=self._clock
+            patience=min(max(_PATIENCE[0], self.settings.interval / 2), _PATIENCE[1]),
+            clock=self._clock,
         )
         self._sampler = Sampler(
             interval=self.settings.interval,
@@ -191,6 +200,9 @@ class Hub:
         self._keepalive.start()
         try:
             await self._sampler.run()
+        except Exception:
+            _logger.exception("Sampling has failed; every client is sent away")
+            self._close_all()
         finally:
             self._keepalive.stop()
             self._watch.stop()

@@ -23,6 +23,7 @@ from hub.snapshot import Value
 __all__ = ["Metric", "plain_value", "standard_metrics"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_DEPTH: Final = 64  # orjson would go to 254
 _RESERVED: Final = frozenset({"error", "errors", "seq", "timestamp"})
 
 
@@ -68,14 +69,17 @@ def standard_metrics(settings: Settings) -> tuple[Metric, ...]:
     )
 
 
-def plain_value(raw: object) -> Value:
+def plain_value(raw: object, depth: int = 0) -> Value:
     """Copy what a collector returned as plain JSON values, so that encoding it cannot fail.
 
-    Numbers of other libraries become ``int`` and ``float``; text is made encodable.
+    Numbers of other libraries become ``int`` and ``float``; text is made encodable. ``depth``
+    is how many containers the value lies in.
 
     Raises:
         ValueError: there is no value, or one that strict JSON cannot say.
     """
+    if depth > _DEPTH:
+        raise ValueError(f"nested more than {_DEPTH} deep")
     match raw:
         case None:
             raise ValueError("no value")
@@ -88,14 +92,14 @@ def plain_value(raw: object) -> Value:
         case numbers.Real():
             return _finite(float(raw))
         case Mapping():
-            return {_key(key): _nullable(item) for key, item in raw.items()}
+            return {_key(key): _nullable(item, depth) for key, item in raw.items()}
         case list() | tuple():
-            return [_nullable(item) for item in raw]
+            return [_nullable(item, depth) for item in raw]
     raise ValueError(f"a {type(raw).__name__} is not a JSON value")
 
 
-def _nullable(raw: object) -> Value | None:
-    return None if raw is None else plain_value(raw)
+def _nullable(raw: object, depth: int) -> Value | None:
+    return None if raw is None else plain_value(raw, depth + 1)
 
 
 def _key(raw: object) -> str:

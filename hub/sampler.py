@@ -70,9 +70,12 @@ class Sampler:
         start = self._clock.monotonic() + min(self._interval, _FIRST_SECONDS)
         due = 0
         while True:
-            await self._clock.sleep_until(start + due * self._interval)
+            deadline = start + due * self._interval
+            await self._clock.sleep_until(deadline)
+            passed = int((self._clock.monotonic() - deadline) // self._interval)
+            self._missed += passed
             await self._tick()
-            due += 1 + self._passed(start + (due + 1) * self._interval)
+            due += passed + 1
 
     async def _tick(self) -> None:
         time = self._clock.time()
@@ -81,12 +84,6 @@ class Sampler:
         snapshot = Snapshot(self._ticks, time, readings)
         self._log.note(snapshot)
         self._publish(snapshot)
-
-    def _passed(self, deadline: float) -> int:
-        """Count the ticks from the one due at ``deadline`` on that are over already."""
-        passed = max(0, int((self._clock.monotonic() - deadline) // self._interval))
-        self._missed += passed
-        return passed
 
 
 class _FailureLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from collections.abc import Callable
@@ -88,8 +89,8 @@ class MetricsFeed:
         except InvalidValue as error:
             await _refuse(scope, receive, send, error)
             return
-        await send({"type": "websocket.accept"})
         self._hub.start()
+        await send({"type": "websocket.accept"})
         handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
         if handover is None:
             await self._pump(view, scope, receive, send)
@@ -176,7 +177,7 @@ class _Pump(Subscriber):
         finally:
             await self._stop_sending()
         if self.closure is not None:
-            await _close(self._send, self.closure)
+            await _close(receive, self._send, self.closure)
 
     async def _stop_sending(self) -> None:
         sender = self._sender
@@ -199,26 +200,29 @@ class _Pump(Subscriber):
 
 
 def _size(message: Message) -> int:
-    # Text is counted in characters, of which there are never more than bytes.
-    return len(message.get("bytes") or message.get("text") or b"")
+    text = message.get("text")
+    return len(message.get("bytes") or b"" if text is None else text.encode())
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: InvalidValue) -> None:
     """Answer 400 before accepting, as HTTP where the server can, else as its bare 403."""
-    if "websocket.http.response" in scope.get("extensions", {}):
-        body = {"error": str(error), "parameter": error.field}
-        await JSONResponse(body, status_code=400)(scope, receive, send)
-    else:
-        await send({"type": "websocket.close"})
+    with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for an answer
+        if "websocket.http.response" in scope.get("extensions", {}):
+            body = {"error": str(error), "parameter": error.field}
+            await JSONResponse(body, status_code=400)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
 
 
-async def _close(send: Send, closure: Closure) -> None:
-    """Send a close frame if the client takes it soon; the server ends the connection anyway."""
-    with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-        try:
-            await send({"type": "websocket.close", "code": int(closure), "reason": closure.phrase})
-        except (OSError, RuntimeError):  # closed meanwhile
-            return
+async def _close(receive: Receive, send: Send, closure: Closure) -> None:
+    """Send a close frame and hear the client out, for a moment; the server ends it anyway."""
+    with (
+        anyio.move_on_after(_CLOSE_SECONDS, shield=True),
+        contextlib.suppress(OSError, RuntimeError),  # it is closed already
+    ):
+        await send({"type": "websocket.close", "code": int(closure), "reason": closure.phrase})
+        while (await receive())["type"] != "websocket.disconnect":
+            continue
 
 
 def peer_name(address: tuple[str, int] | None) -> str:

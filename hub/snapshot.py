@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 __all__ = ["Failure", "Reading", "Snapshot", "Value", "one_line"]
+
+_CAUSE_LENGTH: Final = 200
 
 Value: TypeAlias = "bool | int | float | str | list[Value | None] | dict[str, Value | None]"
 """What a metric may be worth: anything that strict JSON can say, but not null by itself."""
@@ -22,8 +24,12 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Describe what a collector raised, in the words of the system where it has any."""
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return cls(one_line(text) or type(error).__name__)
+        name = type(error).__name__
+        try:
+            text = str((isinstance(error, OSError) and error.strerror) or error)
+        except Exception:  # an exception that cannot even say what it is
+            return cls(name)
+        return cls(one_line(text, _CAUSE_LENGTH) or name)
 
 
 Reading: TypeAlias = "Value | Failure"
@@ -55,6 +61,13 @@ class Snapshot:
         return {name: r for name, r in self.readings.items() if isinstance(r, Failure)}
 
 
-def one_line(text: str) -> str:
-    """Fold white space, and replace what UTF-8 cannot encode (lone surrogates) by ``?``."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+def one_line(text: str, length: int) -> str:
+    """Make text fit for a log and a terminal: one line of at most ``length`` characters.
+
+    White space is folded; what cannot be printed, such as control characters and lone
+    surrogates, becomes ``?``.
+    """
+    start = text[: 10 * length]
+    printable = "".join(c if c.isprintable() or c.isspace() else "?" for c in start)
+    folded = " ".join(printable.split())
+    return folded if len(folded) <= length else f"{folded[: length - 1]}…"

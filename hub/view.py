@@ -11,7 +11,7 @@ import orjson
 
 from hub.errors import InvalidValue
 from hub.frame import Frame
-from hub.snapshot import Failure, Reading, Snapshot
+from hub.snapshot import Failure, Reading, Snapshot, one_line
 
 __all__ = ["DEFAULT_METRICS", "View"]
 
@@ -86,5 +86,4 @@ def _error(readings: dict[str, Reading | None]) -> dict[str, str] | None:
     failed = [f"{name}: {r.cause}" for name, r in readings.items() if isinstance(r, Failure)]
     if not failed:
         return None
-    text = f"Metric collection failed: {'; '.join(failed)}"
-    return {"error": text if len(text) <= _ERROR_LENGTH else f"{text[: _ERROR_LENGTH - 1]}…"}
+    return {"error": one_line(f"Metric collection failed: {'; '.join(failed)}", _ERROR_LENGTH)}

@@ -27,6 +27,7 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 
 from hub import Frame, Hub, InvalidValue, Metric, Settings, create_app
+from hub.server import BroadcastProtocol
 from tests.support.clients import (
     DEFAULT_MESSAGE,
     assert_nothing_lost,
@@ -387,8 +388,11 @@ BAD: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "bytes": (returning(b"abc"), "a bytes is not a JSON value"),
     "number_too_big": (returning(2**70), "a whole number of more than 64 bits"),
     "key_not_text": (returning({1: 2}), "a int is not a JSON key"),
-    "endless": (endless, "maximum recursion depth exceeded"),
-    "deep": (returning(nested(5000)), "maximum recursion depth exceeded"),
+    "endless": (endless, "nested more than 64 deep"),
+    "deep": (returning(nested(5000)), "nested more than 64 deep"),
+    "deeper_than_orjson": (returning(nested(300)), "nested more than 64 deep"),
+    "unspeakable": (raising(Unspeakable()), "Unspeakable"),
+    "strerror_not_text": (raising(OSError(5, b"bytes")), "b'bytes'"),
 }
 
 
@@ -418,7 +422,6 @@ async def test_metrics_gone_bad_are_one_line_for_those_who_chose_them(
         assert len(line.splitlines()) == 1
 
 
-@pytest.mark.xfail(reason="a failure's text is logged as it is, escape sequences and all")
 async def test_what_a_metric_raises_cannot_control_a_terminal(
     hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -427,26 +430,6 @@ async def test_what_a_metric_raises_cannot_control_a_terminal(
         await next_frame(frames)
     assert caplog.records
     assert all(record.message.isprintable() for record in caplog.records)
-
-
-@pytest.mark.parametrize(
-    ("collect", "reason"),
-    [
-        pytest.param(returning(nested(300)), "orjson gives up: the sampler dies", id="nested"),
-        pytest.param(raising(Unspeakable()), "the collector's thread dies", id="unspeakable"),
-        pytest.param(raising(OSError(5, b"bytes")), "the collector's thread dies", id="strerror"),
-    ],
-)
-async def test_a_metric_cannot_break_the_sampler(
-    hub: Hub, request: pytest.FixtureRequest, collect: Callable[[], object], reason: str
-) -> None:
-    request.applymarker(pytest.mark.xfail(reason=reason))
-    hub.register(Metric("bad", collect))
-    async with hub.subscribe() as others, hub.subscribe(("bad",)) as choosing:
-        with anyio.fail_after(0.7):
-            for _ in range(2):
-                assert "error" in strict_json((await anext(choosing)).text)
-                assert "cpu" in strict_json((await anext(others)).text)
 
 
 async def test_a_huge_value_with_lone_surrogates_is_valid_json(hub: Hub) -> None:
@@ -482,7 +465,7 @@ async def test_a_metric_that_hangs_holds_up_nobody_else(hub: Hub) -> None:
         async with hub.subscribe() as others, hub.subscribe(("stuck",)) as choosing:
             for _ in range(2):
                 error = (await next_frame(choosing))["error"]
-                assert error == "Metric collection failed: stuck: no answer within 0.05 s"
+                assert error == "Metric collection failed: stuck: no answer within 0.5 s"
                 assert list(await next_frame(others)) == ["cpu", "memory", "disk", "timestamp"]
     finally:
         release.set()
@@ -547,7 +530,6 @@ def awaited(phrase: str) -> Iterator[threading.Event]:
         logger.removeHandler(handler)
 
 
-@pytest.mark.xfail(reason="uvicorn keeps the connection, which holds up the host's stop for ever")
 def test_a_client_that_takes_nothing_is_cut_off_and_its_connection_freed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -556,14 +538,14 @@ def test_a_client_that_takes_nothing_is_cut_off_and_its_connection_freed(
     with (
         caplog.at_level(logging.INFO, "hub"),
         awaited("cut off") as cut_off,
-        ThreadedServer(fastapi_host(hub)) as server,
+        ThreadedServer(fastapi_host(hub), ws=BroadcastProtocol) as server,
         socket.socket() as sloth,
     ):
         sloth.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sloth.connect(("127.0.0.1", server.port))
         sloth.sendall(handshake(f"{MOUNTED}?metrics=huge"))
         assert cut_off.wait(DEADLINE)
-        server.stop(0.7)
+        server.stop()
     assert hub.statistics().subscribers == 0
 
 

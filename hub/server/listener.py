@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["listen"]
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 _SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
+_ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _NOT_SENT: Final = 4 * 1024  # bytes not yet on their way before the socket counts as full
 
 
@@ -27,19 +29,39 @@ def listen(host: str, port: int, *, user_timeout: float) -> list[socket.socket]:
         user_timeout: seconds after which a peer that takes nothing is given up by the kernel.
 
     Raises:
-        OSError: the name is unknown, or an address cannot be bound; none is left open.
+        OSError: the name is unknown, or an address cannot be bound; none is left open. An
+            address that this machine does not have is no error if the name has another one.
+        UnicodeError: the name cannot be one of a host.
     """
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[socket.socket] = []
+    absent: OSError | None = None
     with contextlib.ExitStack() as opened:
-        listeners = []
-        for family, kind, protocol, _, address in dict.fromkeys(infos):
-            listener = opened.enter_context(socket.socket(family, kind, protocol))
-            _configure(listener, user_timeout)
-            listener.bind(address)
-            listener.listen(_BACKLOG)
-            listeners.append(listener)
+        for family, _, _, _, address in infos:
+            try:
+                listeners.append(_open(family, address, user_timeout))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+            else:
+                opened.enter_context(listeners[-1])
+        if absent is not None and not listeners:
+            raise absent
         opened.pop_all()
-        return listeners
+    return listeners
+
+
+def _open(family: int, address: tuple[Any, ...], user_timeout: float) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _configure(listener, user_timeout)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _configure(listener: socket.socket, user_timeout: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
@@ -20,6 +20,7 @@ from hub.view import View
 
 __all__ = ["BroadcastProtocol"]
 
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _PLAIN_BYTES: Final = 4096
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
@@ -47,10 +48,25 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         request = None if self._spoke_early else _plain_request(data)
         if request is None or not footing.is_sound():
             super().data_received(data)
+            if not self.handshake_initiated:
+                self._refuse()
             return
         self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
         next(self.conn.parser)
         self.handle_connect(request)
+
+    def _refuse(self) -> None:
+        """Answer a request that the library's parser does not take; uvicorn would forget it."""
+        answer = b"".join(self.conn.data_to_send())
+        self.transport.write(answer or _BAD_REQUEST)
+        self.transport.close()
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
+        """Send, and take an answer other than accepting for the end of the handshake, too."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
 
     def _hand_over(
         self, view: View, capacity: int, observer: Observer, left: Callable[[Subscriber], None]

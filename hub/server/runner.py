@@ -33,7 +33,7 @@ class QueryFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Clean the record; it is always to be logged."""
-        if isinstance(record.args, tuple):
+        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
             record.args = tuple(
                 arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
             )
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop gracefully at the first SIGTERM or SIGINT, and at once at the next."""
+        """Stop at a SIGTERM or SIGINT; as that is soon done, a second one changes nothing."""
         signals = (signal.SIGTERM, signal.SIGINT)
         previous = {number: signal.signal(number, self._on_signal) for number in signals}
         try:
@@ -102,7 +102,6 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit
         self.should_exit = True
 
 

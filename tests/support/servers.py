@@ -264,11 +264,11 @@ def _listener() -> socket.socket:
 class _InProcess:
     """What uvicorn is told when it serves an application inside the tests."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None) -> None:
         self._listener = _listener()
         self.port: int = self._listener.getsockname()[1]
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, loop="asyncio")
+            uvicorn.Config(app, log_config=None, access_log=False, loop="asyncio", ws=ws or "auto")
         )
 
     def url(self, path: str = PATH) -> str:
@@ -278,8 +278,8 @@ class _InProcess:
 class ThreadedServer(_InProcess):
     """uvicorn in a thread with an event loop that ends with it, as in a process of its own."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(app)
+    def __init__(self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None) -> None:
+        super().__init__(app, ws)
         self._thread = threading.Thread(target=self._run, name="test-server")
 
     def _run(self) -> None:

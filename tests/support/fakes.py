@@ -1,0 +1,149 @@
+"""Stand-ins for time, for the collecting thread and for whoever watches subscribers."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+
+from hub.frame import Frame
+from hub.metrics import Metric
+from hub.snapshot import Failure, Reading, Snapshot
+from hub.subscriber import Subscriber
+
+START = 1_762_777_845.123456
+"""2025-11-10T12:30:45.123456+00:00"""
+
+
+async def settle() -> None:
+    """Let everything that can run without time passing run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class FakeTimer:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeClock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self, start: float = 1000.0) -> None:
+        self._start = start
+        self._now = start
+        self._wall = START
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, FakeTimer, Callable[[], None]]] = []
+
+    @property
+    def pending(self) -> int:
+        """How many timers are running."""
+        return sum(not timer.cancelled for _, _, timer, _ in self._due)
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def time(self) -> float:
+        return self._wall + self._now - self._start
+
+    def set_wall(self, wall: float) -> None:
+        """Set the time of day, as an operator or a time server may at any moment."""
+        self._wall = wall - (self._now - self._start)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer()
+        heapq.heappush(self._due, (self._now + delay, next(self._order), timer, callback))
+        return timer
+
+    async def sleep_until(self, deadline: float) -> None:
+        event = anyio.Event()
+        self.call_later(deadline - self._now, event.set)
+        await event.wait()
+
+    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+        over = anyio.Event()
+        timer = self.call_later(seconds, over.set)
+        tasks = [asyncio.ensure_future(one.wait()) for one in (event, over)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
+        return event.is_set()
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, stopping wherever something is due."""
+        end = self._now + seconds
+        await settle()
+        while self._due and self._due[0][0] <= end + 1e-9:
+            due, _, timer, callback = heapq.heappop(self._due)
+            self._now = max(self._now, due)
+            if not timer.cancelled:
+                callback()
+                await settle()
+        self._now = max(self._now, end)
+
+    async def jump(self, seconds: float) -> None:
+        """Let time pass during which nothing runs, as in a suspended machine."""
+        self._now += seconds
+        await self.advance(0)
+
+
+class FakeCollector:
+    """Answers at once, with what the metrics return; a hanging one is what it is told to be."""
+
+    def __init__(self) -> None:
+        self.collections: list[tuple[str, ...]] = []
+        self.closed = False
+
+    async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
+        self.collections.append(tuple(metric.name for metric in metrics))
+        return {metric.name: self._read(metric) for metric in metrics}
+
+    def close(self) -> None:
+        self.closed = True
+
+    @staticmethod
+    def _read(metric: Metric) -> Reading:
+        try:
+            return metric.collect()  # type: ignore[return-value] # tests' metrics are plain
+        except OSError as error:
+            return Failure.of(error)
+
+
+class RecordingObserver:
+    """Writes down what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def blocked(self, subscriber: Subscriber) -> None:
+        self.seen.append(f"{subscriber.name} blocked")
+
+    def flowing(self, subscriber: Subscriber) -> None:
+        self.seen.append(f"{subscriber.name} flowing")
+
+    def slow(self, subscriber: Subscriber) -> None:
+        self.seen.append(f"{subscriber.name} slow")
+
+    def recovered(self, subscriber: Subscriber, lost: int) -> None:
+        self.seen.append(f"{subscriber.name} recovered {lost}")
+
+
+def snapshot(sequence: int = 1, **readings: Reading) -> Snapshot:
+    """Make a snapshot of the first ticks after ``START``."""
+    default: Mapping[str, Reading] = {"cpu": 25.5, "memory": 60.2, "disk": 45.3}
+    return Snapshot(sequence, START + sequence - 1, readings or default)
+
+
+def frame(number: int) -> Frame:
+    """Make a frame that tells which one it is."""
+    return Frame(b"%d" % number)

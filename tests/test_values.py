@@ -1,0 +1,112 @@
+"""The plain values: settings, errors, snapshots, frames."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame as ReferenceFrame
+from websockets.frames import Opcode
+
+from hub import Closure, Frame, InvalidValue, Settings
+from hub.snapshot import Failure, Snapshot, one_line
+from tests.support.fakes import START
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("interval", 0.09),
+        ("interval", 60.1),
+        ("interval", math.nan),
+        ("interval", math.inf),
+        ("interval", True),
+        ("interval", "1"),
+        ("stall_timeout", 0.5),
+        ("stall_timeout", 3601),
+        ("queue", 0),
+        ("queue", 1025),
+        ("queue", 8.0),
+        ("queue", True),
+        ("disk_path", ""),
+        ("disk_path", "a\0b"),
+        ("disk_path", 3),
+    ],
+)
+def test_settings_refuse_a_bad_value_in_one_line_naming_field_and_value(
+    field: str, value: object
+) -> None:
+    changes: dict[str, Any] = {field: value}
+    with pytest.raises(InvalidValue) as caught:
+        Settings(**changes)
+    text = str(caught.value)
+    assert text.startswith(f"{field} must be ")
+    assert text.endswith(f"not {value!a}")
+    assert "\n" not in text
+
+
+def test_settings_accept_the_bounds_and_have_the_documented_defaults() -> None:
+    Settings(interval=0.1, queue=1, stall_timeout=1)
+    Settings(interval=60, queue=1024, stall_timeout=3600)
+    defaults = Settings()
+    assert (defaults.interval, defaults.queue, defaults.stall_timeout) == (1.0, 8, 15.0)
+
+
+def test_a_long_bad_value_is_cut_short() -> None:
+    assert len(str(InvalidValue("field", "short", "x" * 10_000))) < 120
+
+
+def test_a_closure_is_its_code_and_knows_its_phrase() -> None:
+    assert int(Closure.RESTART) == 1012
+    assert int(Closure.TOO_SLOW) == 4008
+    assert all(closure.phrase and len(closure.phrase.encode()) < 124 for closure in Closure)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (ValueError("one\n two\t three"), "one two three"),
+        (ValueError(), "ValueError"),
+        (OSError("plain"), "plain"),
+        (ValueError("a\udcffb"), "a?b"),
+        (ValueError("\x1b[2J"), "?[2J"),
+        (ValueError("x" * 1000), "x" * 199 + "…"),
+    ],
+)
+def test_a_failure_says_its_cause_in_one_encodable_line(error: Exception, cause: str) -> None:
+    assert Failure.of(error).cause == cause
+
+
+@given(st.text(st.characters(codec=None)))
+def test_one_line_is_always_one_line_of_valid_unicode(text: str) -> None:
+    line = one_line(text, 20)
+    assert line.isprintable()
+    assert len(line) <= 20
+    line.encode()
+
+
+def test_a_timestamp_is_utc_with_six_digits_also_on_the_full_second() -> None:
+    assert Snapshot(1, START, {}).timestamp == "2025-11-10T12:30:45.123456+00:00"
+    assert Snapshot(1, 0.0, {}).timestamp == "1970-01-01T00:00:00.000000+00:00"
+
+
+def test_a_frame_carries_its_payload_as_text_and_on_the_wire() -> None:
+    frame = Frame('{"é":1}'.encode())
+    assert json.loads(frame.text) == {"é": 1}
+    assert frame.wire == b"\x81\x08" + frame.payload
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
+def test_a_frame_on_the_wire_is_what_a_websocket_library_makes(length: int) -> None:
+    payload = b"x" * length
+    assert Frame(payload).wire == ReferenceFrame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def test_frames_are_equal_by_what_they_say() -> None:
+    assert Frame(orjson.dumps({"a": 1})) == Frame(b'{"a":1}')
