@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["listen"]
+__all__ = ["bound_buffers", "listen"]
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 _SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
@@ -70,11 +70,18 @@ def _configure(listener: socket.socket, user_timeout: float) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for option, value in (
-        ("TCP_NOTSENT_LOWAT", _NOT_SENT),
-        ("TCP_USER_TIMEOUT", int(user_timeout * 1000)),
-    ):
-        if hasattr(socket, option):
-            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = int(user_timeout * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    bound_buffers(listener)
+
+
+def bound_buffers(sock: socket.socket) -> None:
+    """Keep small what the kernel takes for a peer that does not read; not only on TCP.
+
+    On a listening socket it holds for every connection that is accepted from then on.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    if sock.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT)

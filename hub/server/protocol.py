@@ -14,6 +14,7 @@ from websockets.protocol import Protocol
 
 from hub.server import footing
 from hub.server.connection import Connection
+from hub.server.listener import bound_buffers
 from hub.session import HANDOVER_EXTENSION
 from hub.subscriber import Observer, Subscriber
 from hub.view import View
@@ -32,6 +33,9 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
     its scope (see ``hub.session.Handover``) to turn the accepted connection into a subscriber
     that writes to the transport by itself.
     """
+
+    inherits_options = False
+    """Whether connections have the socket options that ``hub.server.listener`` sets."""
 
     _spoke_early = False
 
@@ -74,6 +78,8 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         transport = self.transport
         if transport.is_closing() or self.close_sent or not self.handshake_complete:
             return None
+        if not self.inherits_options:
+            bound_buffers(transport.get_extra_info("socket"))
         self.stop_keepalive()
         self.connections.discard(self)
         self.transport = cast("asyncio.Transport", _HandedOver())

@@ -70,6 +70,12 @@ def configure_logging(level: str, *, access_log: bool) -> None:
     )
 
 
+class _Protocol(BroadcastProtocol):
+    """The protocol of connections that come through sockets of ``hub.server.listener``."""
+
+    inherits_options = True
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, but for two things.
 
@@ -115,7 +121,7 @@ def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool)
         log_config=None,
         access_log=access_log,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        ws=BroadcastProtocol,
+        ws=_Protocol,
         ws_max_size=InboundBudget.MESSAGE_BYTES,
         ws_per_message_deflate=False,
         server_header=False,
