@@ -30,8 +30,7 @@ _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
 
 # The library would log every connection that ends; the session does that.
-_parser_logger = logging.getLogger("hub.websocket")
-_parser_logger.setLevel(logging.CRITICAL)
+_SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)
 
 
 class Connection(Subscriber, asyncio.Protocol):
@@ -134,7 +133,7 @@ class Connection(Subscriber, asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         parser = self._parser or ServerProtocol(
-            state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_parser_logger
+            state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_SILENCE
         )
         parser.receive_data(data)
         frames = [event for event in parser.events_received() if isinstance(event, WebSocketFrame)]
