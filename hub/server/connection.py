@@ -30,7 +30,7 @@ _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
 
 # The library would log every connection that ends; the session does that.
-_SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)
+_SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)  # noqa: LOG001 # unregistered
 
 
 class Connection(Subscriber, asyncio.Protocol):
