@@ -27,7 +27,7 @@ __all__ = ["Hub", "HubStatistics"]
 
 _logger = logging.getLogger("hub")
 
-_SLICE_SECONDS: Final = 0.002
+_SLICE_SECONDS: Final = 0.001
 _SLICE_CHECK: Final = 32
 _FINISHED: Final = object()
 _PATIENCE: Final = (0.5, 5.0)
@@ -278,7 +278,7 @@ class Hub:
         """Encode a snapshot once for every view and begin to hand the frames out.
 
         Synchronous: it waits for no subscriber. Handing out takes microseconds for each, in
-        slices of a few milliseconds between which the event loop serves everything else. What
+        slices of a millisecond between which the event loop serves everything else. What
         the last snapshot left undelivered is delivered first, and counted as an overrun.
         """
         self._latest = snapshot
