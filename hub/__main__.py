@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     configure_logging(options["log_level"], access_log=options["access_log"])
     try:
-        listeners = listen(
-            options["host"], options["port"], user_timeout=settings.stall_timeout + 5
-        )
+        listeners = listen(options["host"], options["port"], stall_timeout=settings.stall_timeout)
     except (OSError, UnicodeError) as error:
         where = f"{options['host']} port {options['port']}"
         cause = getattr(error, "strerror", None) or error

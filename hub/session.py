@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from hub.core import Hub
 from hub.errors import Closure, InvalidValue
 from hub.frame import Frame
+from hub.settings import Settings
 from hub.subscriber import Observer, Outcome, Subscriber
 from hub.view import View
 
@@ -35,14 +36,15 @@ class Handover(Protocol):
     def __call__(
         self,
         view: View,
-        capacity: int,
+        settings: Settings,
         observer: Observer,
         left: Callable[[Subscriber], None],
     ) -> Subscriber | None:
         """Turn the connection into a subscriber that writes to the transport by itself.
 
-        The application then returns without another event. ``left`` is called once, when the
-        connection has ended, whoever ended it. None means that the connection is gone already.
+        The application then returns without another event. ``settings`` bound what a client
+        that does not keep up may hold. ``left`` is called once, when the connection has ended,
+        whoever ended it. None means that the connection is gone already.
         """
         ...
 
@@ -98,7 +100,7 @@ class MetricsFeed:
             self._hand_over(view, handover)
 
     def _hand_over(self, view: View, handover: Handover) -> None:
-        subscriber = handover(view, self._hub.settings.queue, self._hub.watch, self._on_left)
+        subscriber = handover(view, self._hub.settings, self._hub.watch, self._on_left)
         if subscriber is not None:
             self._joined(subscriber)
 

@@ -32,9 +32,10 @@ class EpisodeLog:
         _logger.info("Slow client %s: recovered, %d frames lost", subscriber.name, lost)
 
     def gone(self, subscriber: Subscriber) -> None:
-        """Close the episode of a subscriber that leaves while it is slow, if it is."""
-        if subscriber.lost:
-            how = "cut off" if subscriber.closure is Closure.TOO_SLOW else "gone"
+        """Close the episode of a subscriber that leaves while it is slow, or because it was."""
+        cut = subscriber.closure is Closure.TOO_SLOW
+        if cut or subscriber.lost:
+            how = "cut off" if cut else "gone"
             _logger.info(
                 "Slow client %s: %s, %d frames lost", subscriber.name, how, subscriber.lost
             )

@@ -41,6 +41,7 @@ class Connection(Subscriber, asyncio.Protocol):
 
     Args:
         transport: of a WebSocket connection whose opening handshake is done.
+        peer: the client's address, for the log.
         connections: the server's own set of connections, which this one is a member of.
         left: called once, when the connection is lost.
         parser: of a connection on which bytes have been parsed already; None to make one when
@@ -48,7 +49,7 @@ class Connection(Subscriber, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alive", "_budget", "_connections", "_deadline", "_left", "_name", "_parser", "_ready",
+        "_alive", "_budget", "_connections", "_deadline", "_left", "_parser", "_peer", "_ready",
         "_transport", "_unparsed",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Connection(Subscriber, asyncio.Protocol):
         observer: Observer,
         *,
         transport: asyncio.Transport,
+        peer: tuple[str, int] | None,
         connections: set[Any],
         left: Callable[[Subscriber], None],
         parser: ServerProtocol | None = None,
@@ -71,7 +73,7 @@ class Connection(Subscriber, asyncio.Protocol):
         self._unparsed = 0 if parser is None else math.inf  # where it stands is not known
         self._budget: InboundBudget | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._name: str | None = None
+        self._peer = peer
         self._alive = True
         self._ready = True
         connections.add(self)
@@ -79,10 +81,8 @@ class Connection(Subscriber, asyncio.Protocol):
 
     @property
     def name(self) -> str:
-        """See ``Subscriber``; kept once asked for, since a lost transport knows it no longer."""
-        if self._name is None:
-            self._name = peer_name(self._transport.get_extra_info("peername"))
-        return self._name
+        """See ``Subscriber``."""
+        return peer_name(self._peer)
 
     # Outbound
 
@@ -185,9 +185,11 @@ class Connection(Subscriber, asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # asyncio's
+    def connection_lost(self, exc: Exception | None) -> None:
         """Take leave; called once by the transport, whoever ended the connection."""
         self._ready = False
+        if self.closure is None and isinstance(exc, TimeoutError):  # the kernel's verdict
+            self.closure = Closure.TOO_SLOW
         if self._deadline is not None:
             self._deadline.cancel()
         self._connections.discard(self)

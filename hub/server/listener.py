@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["bound_buffers", "listen"]
+__all__ = ["bound_kernel", "listen"]
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 _SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
@@ -16,17 +16,14 @@ _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _NOT_SENT: Final = 4 * 1024  # bytes not yet on their way before the socket counts as full
 
 
-def listen(host: str, port: int, *, user_timeout: float) -> list[socket.socket]:
+def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]:
     """Open a listening socket for every address of ``host``.
-
-    What a stalled client can pile up in the kernel is bounded, where the platform can: by a
-    small send buffer and a low mark for what is not yet sent, and by a deadline for what is
-    not acknowledged or meets a closed window.
 
     Args:
         host: a name or an address.
         port: 0 lets the system choose.
-        user_timeout: seconds after which a peer that takes nothing is given up by the kernel.
+        stall_timeout: seconds after which a peer that takes nothing is given up; see
+            ``bound_kernel``.
 
     Raises:
         OSError: the name is unknown, or an address cannot be bound; none is left open. An
@@ -39,7 +36,7 @@ def listen(host: str, port: int, *, user_timeout: float) -> list[socket.socket]:
     with contextlib.ExitStack() as opened:
         for family, _, _, _, address in infos:
             try:
-                listeners.append(_open(family, address, user_timeout))
+                listeners.append(_open(family, address, stall_timeout))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -52,10 +49,11 @@ def listen(host: str, port: int, *, user_timeout: float) -> list[socket.socket]:
     return listeners
 
 
-def _open(family: int, address: tuple[Any, ...], user_timeout: float) -> socket.socket:
+def _open(family: int, address: tuple[Any, ...], stall_timeout: float) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        _configure(listener, user_timeout)
+        _configure(listener)
+        bound_kernel(listener, stall_timeout)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:
@@ -64,24 +62,30 @@ def _open(family: int, address: tuple[Any, ...], user_timeout: float) -> socket.
     return listener
 
 
-def _configure(listener: socket.socket, user_timeout: float) -> None:
+def _configure(listener: socket.socket) -> None:
     listener.setblocking(False)
     if os.name == "posix":  # elsewhere it would let two servers share the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        milliseconds = int(user_timeout * 1000)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-    bound_buffers(listener)
 
 
-def bound_buffers(sock: socket.socket) -> None:
-    """Keep small what the kernel takes for a peer that does not read; not only on TCP.
+def bound_kernel(sock: socket.socket, stall_timeout: float) -> None:
+    """Bound what the kernel keeps for a peer that takes nothing, and for how long.
 
-    On a listening socket it holds for every connection that is accepted from then on.
+    Small messages are gathered in the kernel without the program seeing that none is taken, so
+    that only the kernel can tell in time. Where the platform can, it is told to keep little,
+    and to give the connection up when nothing is acknowledged, or the peer's window stays
+    closed, for ``stall_timeout`` seconds. On a listening socket this holds for every
+    connection that is accepted from then on; sockets other than TCP's have only the first.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    if sock.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT)
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    for option, value in (
+        ("TCP_NOTSENT_LOWAT", _NOT_SENT),
+        ("TCP_USER_TIMEOUT", int(stall_timeout * 1000)),
+    ):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -14,8 +14,9 @@ from websockets.protocol import Protocol
 
 from hub.server import footing
 from hub.server.connection import Connection
-from hub.server.listener import bound_buffers
+from hub.server.listener import bound_kernel
 from hub.session import HANDOVER_EXTENSION
+from hub.settings import Settings
 from hub.subscriber import Observer, Subscriber
 from hub.view import View
 
@@ -73,21 +74,22 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     def _hand_over(
-        self, view: View, capacity: int, observer: Observer, left: Callable[[Subscriber], None]
+        self, view: View, settings: Settings, observer: Observer, left: Callable[[Subscriber], None]
     ) -> Connection | None:
         transport = self.transport
         if transport.is_closing() or self.close_sent or not self.handshake_complete:
             return None
         if not self.inherits_options:
-            bound_buffers(transport.get_extra_info("socket"))
+            bound_kernel(transport.get_extra_info("socket"), settings.stall_timeout)
         self.stop_keepalive()
         self.connections.discard(self)
         self.transport = cast("asyncio.Transport", _HandedOver())
         connection = Connection(
             view,
-            capacity,
+            settings.queue,
             observer,
             transport=transport,
+            peer=self.client,
             connections=self.connections,
             left=left,
             parser=self.conn if self._spoke_early else None,
