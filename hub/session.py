@@ -33,7 +33,11 @@ _CLOSE_SECONDS: Final = 1.0
 class Handover(Protocol):
     """A server's offer to take an accepted connection off the application's hands."""
 
-    def __call__(
+    def prepare(self) -> None:
+        """Make ready for it; to be called before the connection is accepted."""
+        ...
+
+    def hand_over(
         self,
         view: View,
         settings: Settings,
@@ -92,19 +96,21 @@ class MetricsFeed:
             await _refuse(scope, receive, send, error)
             return
         self._hub.start()
-        await send({"type": "websocket.accept"})
         handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
         if handover is None:
             await self._pump(view, scope, receive, send)
         else:
-            self._hand_over(view, handover)
+            await self._hand_over(view, handover, send)
 
-    def _hand_over(self, view: View, handover: Handover) -> None:
-        subscriber = handover(view, self._hub.settings, self._hub.watch, self._on_left)
+    async def _hand_over(self, view: View, handover: Handover, send: Send) -> None:
+        handover.prepare()
+        await send({"type": "websocket.accept"})
+        subscriber = handover.hand_over(view, self._hub.settings, self._hub.watch, self._on_left)
         if subscriber is not None:
             self._joined(subscriber)
 
     async def _pump(self, view: View, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
         name = peer_name(scope.get("client"))
         pump = _Pump(view, self._hub.settings.queue, self._hub.watch, name=name, send=send)
         self._joined(pump)

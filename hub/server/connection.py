@@ -77,7 +77,8 @@ class Connection(Subscriber, asyncio.Protocol):
         self._alive = True
         self._ready = True
         connections.add(self)
-        transport.set_write_buffer_limits(high=0)
+        # TLS transports pause at the mark, others above it: at 0 TLS would never write.
+        transport.set_write_buffer_limits(high=1, low=0)
 
     @property
     def name(self) -> str:

@@ -39,6 +39,7 @@ ATTRIBUTES: Final = frozenset(
         "connections",  # the server's set, whose members it shuts down with ``shutdown()``
         "handshake_complete",  # the opening handshake has been answered
         "read_paused",  # reading stopped until the application receives
+        "response",  # the answer to the opening handshake, to be sent on accepting
         "transport",
     }
 )
@@ -54,7 +55,9 @@ def survey(
         method = getattr(base, name, None)
         if method is None or tuple(inspect.signature(method).parameters) != parameters:
             found.append(f"method {name}")
-    missing = ATTRIBUTES.difference(base.__init__.__code__.co_names)
+    makers = [getattr(base, name, None) for name in ("__init__", "handle_connect")]
+    made = {name for maker in makers if maker for name in maker.__code__.co_names}
+    missing = ATTRIBUTES.difference(made)
     return found + [f"attribute {name}" for name in sorted(missing)]
 
 

@@ -45,7 +45,7 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent and footing.is_sound():
             extensions = cast("dict[str, object]", self.scope["extensions"])
-            extensions[HANDOVER_EXTENSION] = self._hand_over
+            extensions[HANDOVER_EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
         """Parse what the client says, and remember if it says anything before the handover."""
@@ -73,9 +73,16 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             self.handshake_complete = True
 
-    def _hand_over(
+    def prepare(self) -> None:
+        """Decline compression: a frame is the same bytes for everyone. See ``Handover``."""
+        self.conn.extensions = []
+        if "Sec-WebSocket-Extensions" in self.response.headers:
+            del self.response.headers["Sec-WebSocket-Extensions"]
+
+    def hand_over(
         self, view: View, settings: Settings, observer: Observer, left: Callable[[Subscriber], None]
     ) -> Connection | None:
+        """Turn the connection into a subscriber. See ``Handover``."""
         transport = self.transport
         if transport.is_closing() or self.close_sent or not self.handshake_complete:
             return None
