@@ -26,6 +26,7 @@ from hub.view import View
 __all__ = ["Connection"]
 
 _PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
+_PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothing
 _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
 
@@ -126,7 +127,9 @@ class Connection(Subscriber, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer pings and closes, and swallow messages within the client's budget."""
-        self._alive = True
+        answered, self._alive = not self._alive, True
+        if answered and self._parser is None and len(data) == 6 and data.startswith(_PONG):
+            return  # nearly all that clients ever say, and not worth a parser
         for first in range(0, len(data), _CHUNK):
             if self._deadline is not None:
                 return

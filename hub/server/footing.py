@@ -26,8 +26,6 @@ METHODS: Final = {
     "handle_connect": ("self", "event"),
     # Feeds bytes to ``conn``, the parser.
     "data_received": ("self", "data"),
-    # Cancels the timers that ``send`` has started on accepting.
-    "stop_keepalive": ("self",),
     # Closes ``transport`` once the application returns: by then it must be another one.
     "run_asgi": ("self",),
 }
@@ -37,7 +35,9 @@ ATTRIBUTES: Final = frozenset(
         "close_sent",  # the connection has been refused or closed
         "conn",  # websockets' ServerProtocol
         "connections",  # the server's set, whose members it shuts down with ``shutdown()``
+        "handshake_initiated",  # the opening handshake has been read
         "handshake_complete",  # the opening handshake has been answered
+        "ping_interval",  # seconds; None for no keepalive
         "read_paused",  # reading stopped until the application receives
         "response",  # the answer to the opening handshake, to be sent on accepting
         "transport",

@@ -74,7 +74,11 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True
 
     def prepare(self) -> None:
-        """Decline compression: a frame is the same bytes for everyone. See ``Handover``."""
+        """Decline compression: a frame is the same bytes for everyone. See ``Handover``.
+
+        uvicorn's keepalive is not started either; the hub has its own.
+        """
+        self.ping_interval = None
         self.conn.extensions = []
         if "Sec-WebSocket-Extensions" in self.response.headers:
             del self.response.headers["Sec-WebSocket-Extensions"]
@@ -88,7 +92,6 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
             return None
         if not self.inherits_options:
             bound_kernel(transport.get_extra_info("socket"), settings.stall_timeout)
-        self.stop_keepalive()
         self.connections.discard(self)
         self.transport = cast("asyncio.Transport", _HandedOver())
         connection = Connection(

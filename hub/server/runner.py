@@ -24,7 +24,9 @@ __all__ = ["QueryFilter", "Server", "configure_logging", "serve"]
 _logger = logging.getLogger("hub")
 
 _GRACE_SECONDS: Final = 2
-_COLLECT_AFTER: Final = 10_000  # container objects that have come and not gone
+_COLLECT_AFTER: Final = (2000, 20, 100)
+"""New objects until the youngest are looked through, and how often that is until the older are."""
+
 _FEED: Final = "/api/system/metrics"
 
 
@@ -138,7 +140,7 @@ def _rest_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _url(scheme: str, listener: socket.socket) -> str:
