@@ -72,7 +72,7 @@ class FakeTransport(asyncio.Transport):
 
     # As the protocol sees it
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> object:
         return self.extra.get(name, default)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
