@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from hub.server import footing
+from hub.server.footing import ATTRIBUTES, METHODS, survey
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Let every ``is_sound`` be the first one, before and after the test."""
+    footing.is_sound.cache_clear()
+    yield
+    footing.is_sound.cache_clear()
+
+
+class Altered(WebSocketsSansIOProtocol):
+    """Has a longer signature than the hub knows."""
+
+    def data_received(self, data: bytes, *, at: float = 0.0) -> None:
+        raise NotImplementedError
+
+
+class Bare(WebSocketsSansIOProtocol):
+    """Sets other attributes than the hub knows; still has the methods."""
+
+    def __init__(self) -> None:
+        self.conn = self.transport = self.connections = None  # type: ignore[assignment]
+
+
+def without(method: str) -> type[WebSocketsSansIOProtocol]:
+    """Make a uvicorn whose protocol class lacks a method."""
+    kept = {n: getattr(WebSocketsSansIOProtocol, n) for n in METHODS if n != method}
+    made: type[WebSocketsSansIOProtocol] = type(
+        "Lacking", (), {**kept, "__init__": WebSocketsSansIOProtocol.__init__}
+    )
+    return made
+
+
+def test_the_installed_uvicorn_is_as_known() -> None:
+    changed = survey()
+    assert not changed, (
+        f"uvicorn {uvicorn.__version__} differs from what the handover leans on: {changed}; "
+        "see hub/server/footing.py"
+    )
+
+
+@pytest.mark.parametrize("version", ["0.53.9", "0.55.0", "0.540.1", "1.0"])
+def test_a_version_that_was_never_tested_is_named(version: str) -> None:
+    assert survey(version) == [f"version {version}"]
+
+
+@pytest.mark.parametrize("version", ["0.54.0", "0.54.3"])
+def test_every_patch_of_a_known_version_will_do(version: str) -> None:
+    assert survey(version) == []
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_method_that_is_gone_is_named(method: str) -> None:
+    assert survey("0.54.0", without(method)) == [f"method {method}"]
+
+
+def test_a_method_that_takes_something_else_is_named() -> None:
+    assert survey("0.54.0", Altered) == ["method data_received"]
+
+
+def test_attributes_that_are_gone_are_named() -> None:
+    gone = ATTRIBUTES - {"conn", "transport", "connections"}
+    assert survey("0.54.0", Bare) == [f"attribute {name}" for name in sorted(gone)]
+
+
+def test_all_that_has_changed_is_named() -> None:
+    class Both(Altered, Bare):
+        pass
+
+    found = survey("9.9", Both)
+    assert found[:2] == ["version 9.9", "method data_received"]
+    assert len(found) == 2 + len(ATTRIBUTES) - 3
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_sound_footing_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert footing.is_sound()
+    assert caplog.record_tuples == []
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_an_unsound_footing_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look: Callable[[], list[str]] = lambda: ["version 9.9", "method run_asgi"]  # noqa: E731
+    monkeypatch.setattr(footing, "survey", look)
+    assert [footing.is_sound() for _ in range(3)] == [False] * 3
+    line = "uvicorn is not as known (version 9.9, method run_asgi): serving more slowly"
+    assert caplog.record_tuples == [("hub", logging.WARNING, line)]
