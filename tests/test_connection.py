@@ -77,6 +77,7 @@ class Stage:
             CAPACITY,
             self.observer,
             transport=self.transport,
+            peer=("192.0.2.7", 4711),
             connections=self.connections,
             left=self.leavers.append,
             parser=parser,

@@ -18,9 +18,9 @@ def opened() -> Iterator[ExitStack]:
 
 
 def listening(
-    opened: ExitStack, host: str = "127.0.0.1", *, user_timeout: float = 20
+    opened: ExitStack, host: str = "127.0.0.1", *, stall_timeout: float = 20
 ) -> list[socket.socket]:
-    return [opened.enter_context(s) for s in listen(host, 0, user_timeout=user_timeout)]
+    return [opened.enter_context(s) for s in listen(host, 0, stall_timeout=stall_timeout)]
 
 
 def option(sock: socket.socket, name: str) -> int:
@@ -70,7 +70,7 @@ def test_waiting_for_a_client_does_not_block(opened: ExitStack) -> None:
 
 
 def test_what_a_stalled_client_piles_up_is_bounded_on_every_connection(opened: ExitStack) -> None:
-    (listener,) = listening(opened, user_timeout=7.5)
+    (listener,) = listening(opened, stall_timeout=7.5)
     with socket.create_connection(listener.getsockname(), timeout=10):
         accepted, _ = listener.accept()
         with accepted:
@@ -118,19 +118,19 @@ def test_a_port_that_was_just_in_use_can_be_had_again(opened: ExitStack) -> None
         accepted, _ = listener.accept()
         accepted.close()  # this end first: its address lingers in TIME_WAIT
     listener.close()
-    (again,) = listen("127.0.0.1", port, user_timeout=20)
+    (again,) = listen("127.0.0.1", port, stall_timeout=20)
     again.close()
 
 
 def test_a_port_in_use_is_an_error(opened: ExitStack) -> None:
     (listener,) = listening(opened)
     with pytest.raises(OSError, match="Address already in use"):
-        listen("127.0.0.1", listener.getsockname()[1], user_timeout=20)
+        listen("127.0.0.1", listener.getsockname()[1], stall_timeout=20)
 
 
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(socket.gaierror):
-        listen("no-such-host.invalid", 0, user_timeout=20)
+        listen("no-such-host.invalid", 0, stall_timeout=20)
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning")
@@ -150,7 +150,7 @@ def test_nothing_stays_open_where_one_address_of_several_fails(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [free, used])
     monkeypatch.setattr(socket, "socket", Watched)
     with pytest.raises(OSError, match="Address already in use"):
-        listen("both.example", 0, user_timeout=20)
+        listen("both.example", 0, stall_timeout=20)
     assert [s.fileno() for s in made] == [-1, -1]
     gc.collect()
 

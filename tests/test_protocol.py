@@ -322,7 +322,7 @@ async def running(
     server = make_server(app, ws, **options)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
-    (listener,) = listen("127.0.0.1", 0, user_timeout=20)
+    (listener,) = listen("127.0.0.1", 0, stall_timeout=20)
     with listener:
         await server.startup([listener])
         run = Running(server, listener.getsockname())
@@ -728,7 +728,7 @@ class Stop(Protocol):
 async def stopping(ws: type[asyncio.Protocol]) -> AsyncIterator[tuple[Running, Feed, Stop]]:
     feed = Feed()
     server = make_server(create_app(hub=feed.hub), ws)
-    (listener,) = listen("127.0.0.1", 0, user_timeout=20)
+    (listener,) = listen("127.0.0.1", 0, stall_timeout=20)
     run = Running(server, listener.getsockname())
     async with AsyncExitStack() as stack:
         stack.enter_context(listener)

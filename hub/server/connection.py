@@ -35,7 +35,7 @@ _SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)  # noqa: LOG
 
 
 class Connection(Subscriber, asyncio.Protocol):
-    """A subscriber that is its transport's protocol.
+    """A subscriber that is its transport's protocol, as soon as it is made.
 
     The transport's buffer takes no more than what the kernel refused of one frame; from then on
     frames wait in the subscriber's own queue, until the transport resumes.
@@ -78,8 +78,11 @@ class Connection(Subscriber, asyncio.Protocol):
         self._alive = True
         self._ready = True
         connections.add(self)
+        transport.set_protocol(self)
         # TLS transports pause at the mark, others above it: at 0 TLS would never write.
         transport.set_write_buffer_limits(high=1, low=0)
+        if transport.get_write_buffer_size() > 1:  # its last protocol may have been told
+            self.pause_writing()
 
     @property
     def name(self) -> str:
@@ -170,18 +173,21 @@ class Connection(Subscriber, asyncio.Protocol):
 
     def close(self, closure: Closure) -> None:
         """See ``Subscriber``. A client that takes nothing cannot be told why: it is cut off."""
-        if self.closure is not None or self._transport.is_closing():
+        if self.closure is not None:
             return
-        self.closure = closure
         if self._blocked:
+            self.closure = closure
+            self._flow()
             self._transport.abort()
-            return
-        farewell = Close(closure.value, closure.phrase).serialize()
-        self._end(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
+        elif self._ready:
+            self.closure = closure
+            farewell = Close(closure.value, closure.phrase).serialize()
+            self._end(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
 
     def _end(self, output: bytes) -> None:
         """Say the last thing, then give the client a moment to hear it and hang up."""
         self._ready = False
+        self._flow()
         self._parser = None
         self._transport.write(output)
         if self._transport.can_write_eof():
@@ -192,6 +198,7 @@ class Connection(Subscriber, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take leave; called once by the transport, whoever ended the connection."""
         self._ready = False
+        self._flow()
         if self.closure is None and isinstance(exc, TimeoutError):  # the kernel's verdict
             self.closure = Closure.TOO_SLOW
         if self._deadline is not None:

@@ -34,7 +34,7 @@ def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]
     listeners: list[socket.socket] = []
     absent: OSError | None = None
     with contextlib.ExitStack() as opened:
-        for family, _, _, _, address in infos:
+        for family, _, _, _, address in dict.fromkeys(infos):
             try:
                 listeners.append(_open(family, address, stall_timeout))
             except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
@@ -104,7 +105,6 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
             left=left,
             parser=self.conn if self._spoke_early else None,
         )
-        transport.set_protocol(connection)
         if self.read_paused:
             transport.resume_reading()
         return connection
@@ -124,9 +124,12 @@ def _plain_request(data: bytes) -> Request | None:
     if method != "GET" or not target.isascii():
         return None
     headers = Headers()
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name] = value.strip(" \t")
+    try:
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name] = value.strip(" \t")
+    except InvalidHeaderValue:
+        return None
     return Request(target, headers)
 
 
