@@ -9,10 +9,10 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import uvicorn
@@ -686,11 +686,11 @@ class TestServerStop:
         async with stopping(ws) as (run, feed, stop):
             clients = [await run.member() for _ in range(50)]
             await until(lambda: feed.subscribers == 50)
-            stopped = stop()
+            stop.begin()
             codes = [(await client.farewell()).code for client in clients]
             assert codes == [1012] * 50
             run.close()
-            await stopped
+            await stop.end()
             assert feed.subscribers == 0
 
     async def test_a_client_that_does_not_hang_up_holds_it_up_for_a_moment_only(
@@ -700,7 +700,8 @@ class TestServerStop:
             client = await run.member()
             await until(lambda: feed.subscribers)
             began = time.monotonic()
-            await stop()
+            stop.begin()
+            await stop.end()
             assert time.monotonic() - began < 4
             assert (await client.farewell()).code == 1012
 
@@ -712,16 +713,39 @@ class TestServerStop:
             await until(lambda: feed.subscribers == 2)
             await leaver.say(Opcode.CLOSE)
             assert (await leaver.frame()).opcode is Opcode.CLOSE
-            stopped = stop()
+            stop.begin()
             assert (await other.farewell()).code == 1012
             run.close()
-            await stopped
+            await stop.end()
+
+    async def test_a_handshake_that_was_never_answered_does_not_disturb_it(self) -> None:
+        async with stopping(BroadcastProtocol) as (run, feed, stop):
+            odd, other = await run.client(), await run.member()
+            await until(lambda: feed.subscribers)
+            await odd.request(more="Content-Length: 3\r\n")
+            for word in (b"1", b"2", b"3"):  # by then the odd request has been read
+                await other.pong(word)
+            stop.begin()
+            assert (await other.farewell()).code == 1012
+            run.close()
+            await stop.end()
 
 
-class Stop(Protocol):
-    """Begins to stop a server; what it returns ends when the server has."""
+class Stop:
+    """A server that is about to be stopped."""
 
-    def __call__(self) -> Coroutine[None, None, None]: ...
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+        self._server = server
+        self._task = task
+
+    def begin(self) -> None:
+        self._server.should_exit = True
+
+    async def end(self) -> None:
+        """Wait until the server has stopped; raise what it has raised."""
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.wait((self._task,))
+        self._task.result()
 
 
 @asynccontextmanager
@@ -736,17 +760,9 @@ async def stopping(ws: type[asyncio.Protocol]) -> AsyncIterator[tuple[Running, F
         task = asyncio.create_task(server.serve([listener]))
         stack.push_async_callback(asyncio.wait, [task])
 
-        async def ended() -> None:
-            async with asyncio.timeout(DEADLINE):
-                await task
-
-        def stop() -> Coroutine[None, None, None]:
-            server.should_exit = True
-            return ended()
-
         await until(lambda: server.started)
         try:
-            yield run, feed, stop
+            yield run, feed, Stop(server, task)
         finally:
             server.should_exit = True
 
