@@ -14,8 +14,8 @@ help: ## list the targets
 run: $(VENV)/.run ## serve the feed; flags go in ARGS, as in: make run ARGS="--port 8000"
 	@exec $(BIN)/python -m hub $(ARGS)
 
-test: $(VENV)/.test ## run all tests, with branch coverage; flags for pytest go in ARGS
-	$(BIN)/python -m pytest --cov $(ARGS)
+test: $(VENV)/.test ## run all tests, two at a time, with branch coverage; flags for pytest go in ARGS
+	$(BIN)/python -m pytest -n 2 --cov $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff check

@@ -65,9 +65,9 @@ async def test_the_first_message_never_waits_longer_than_a_second(
 
 async def test_the_schedule_does_not_drift() -> None:
     async with running(Bench(0.1)) as bench:
-        await bench.clock.advance(600.05)
-        assert len(bench.times) == 6000
-        assert bench.times[-1] == pytest.approx(600, abs=1e-6)
+        await bench.clock.advance(60.05)
+        assert len(bench.times) == 600
+        assert bench.times[-1] == pytest.approx(60, abs=1e-6)
 
 
 async def test_a_tick_that_is_late_delays_no_later_one() -> None:
