@@ -16,7 +16,7 @@ from websockets.protocol import Protocol
 from hub.server import footing
 from hub.server.connection import Connection
 from hub.server.listener import bound_kernel
-from hub.session import HANDOVER_EXTENSION
+from hub.session import HANDOVER_EXTENSION, InboundBudget
 from hub.settings import Settings
 from hub.subscriber import Observer, Subscriber
 from hub.view import View
@@ -80,6 +80,7 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
         uvicorn's keepalive is not started either; the hub has its own.
         """
         self.ping_interval = None
+        self.conn.max_message_size = InboundBudget.MESSAGE_BYTES
         self.conn.extensions = []
         if "Sec-WebSocket-Extensions" in self.response.headers:
             del self.response.headers["Sec-WebSocket-Extensions"]
