@@ -22,7 +22,7 @@ class Keepalive:
     """
 
     ROUND_SECONDS: Final = 20.0
-    STEPS: Final = 80
+    STEPS: Final = 40
 
     def __init__(self, subscribers: Callable[[], Sequence[Subscriber]], clock: Clock) -> None:
         self._subscribers = subscribers

@@ -44,7 +44,7 @@ ORDER = [
 
 # Packages from outside, and the rooms that may know them.
 THIRD_PARTY = {
-    "anyio": {"clock", "collector", "session"},
+    "anyio": {"clock", "collector", "server.runner", "session"},
     "orjson": {"view"},
     "psutil": {"metrics"},
     "starlette": {"app", "session", "server.runner"},

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
@@ -40,6 +41,17 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
     """Whether connections have the socket options that ``hub.server.listener`` sets."""
 
     _spoke_early = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, with the addresses that the HTTP protocol has asked the system for already."""
+        http = cast("asyncio.Transport", transport).get_protocol()
+        if not isinstance(http, HttpToolsProtocol) or not footing.is_sound():
+            super().connection_made(transport)
+            return
+        self.connections.add(self)
+        self.transport = cast("asyncio.Transport", transport)
+        self.server, self.client = http.server, http.client
+        self.scheme = "wss" if http.scheme == "https" else "ws"
 
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
