@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
 
@@ -286,7 +287,19 @@ async def test_connections_are_counted_in_the_log(server: ServerProcess) -> None
     await server.logged(r" Public WS client disconnected\. Total: 0$", since=mark)
 
 
-@pytest.mark.parametrize("start", [start_hypercorn, start_granian])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(
+            start_hypercorn,
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 12),
+                reason="Hypercorn 0.18 waits there for its clients, whatever the application",
+            ),
+        ),
+        start_granian,
+    ],
+)
 async def test_mounted_in_a_host_the_feed_comes_and_sigterm_ends_the_process(
     start: Callable[[str], AbstractContextManager[ServerProcess]],
 ) -> None:
