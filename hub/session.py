@@ -137,22 +137,16 @@ class _Pump(Subscriber):
     send, so that a client that waits costs little more than what its server keeps for it.
     """
 
-    __slots__ = ("_context", "_name", "_scope", "_send", "_sender")
+    __slots__ = ("_context", "_scope", "_send", "_sender")
 
     def __init__(
         self, view: View, capacity: int, observer: Observer, *, name: str, send: Send
     ) -> None:
-        super().__init__(view, capacity, observer)
+        super().__init__(view, capacity, observer, name=name)
         self._context = contextvars.copy_context()
-        self._name = name
         self._scope = anyio.CancelScope()
         self._send = send
         self._sender: asyncio.Task[None] | None = None
-
-    @property
-    def name(self) -> str:
-        """See ``Subscriber``."""
-        return self._name
 
     def offer(self, frame: Frame) -> Outcome:
         """See ``Subscriber``."""

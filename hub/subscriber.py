@@ -78,29 +78,26 @@ class Subscriber(ABC):
         view: what it receives.
         capacity: frames that may be pending.
         observer: told when it blocks, flows, is slow, has recovered.
+        name: who receives, for the log.
     """
 
     __slots__ = (
         "_blocked", "_capacity", "_delivered", "_dropped", "_held", "_lost", "_observer", "_peak",
-        "closure", "view",
+        "closure", "name", "view",
     )  # fmt: skip
 
     closure: Closure | None
     """Why the hub has closed it, if it has."""
 
-    def __init__(self, view: View, capacity: int, observer: Observer) -> None:
+    def __init__(self, view: View, capacity: int, observer: Observer, *, name: str) -> None:
         self.view = view
+        self.name = name
         self.closure = None
         self._capacity = capacity
         self._observer = observer
         self._held: list[Frame] | None = None
         self._delivered = self._dropped = self._peak = self._lost = 0
         self._blocked = False
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Who receives, for the log."""
 
     @abstractmethod
     def offer(self, frame: Frame) -> Outcome:
@@ -174,23 +171,13 @@ class Subscriber(ABC):
 
 
 class QueuedSubscriber(Subscriber):
-    """A subscriber that somebody reads from, one frame at a time: ``async for frame in it``.
+    """A subscriber that somebody reads from, one frame at a time: ``async for frame in it``."""
 
-    Args:
-        name: who reads, for the log.
-    """
-
-    __slots__ = ("_name", "_wakeup")
+    __slots__ = ("_wakeup",)
 
     def __init__(self, view: View, capacity: int, observer: Observer, *, name: str) -> None:
-        super().__init__(view, capacity, observer)
-        self._name = name
+        super().__init__(view, capacity, observer, name=name)
         self._wakeup: asyncio.Future[None] | None = None
-
-    @property
-    def name(self) -> str:
-        """See ``Subscriber``."""
-        return self._name
 
     def offer(self, frame: Frame) -> Outcome:
         """See ``Subscriber``."""

@@ -77,7 +77,7 @@ class Stage:
             CAPACITY,
             self.observer,
             transport=self.transport,
-            peer=("192.0.2.7", 4711),
+            name="192.0.2.7:4711",
             connections=self.connections,
             left=self.leavers.append,
             parser=parser,
@@ -210,11 +210,6 @@ class TestOutbound:
         stage.fill(1)
         stage.transport.reset()
         assert stage.offer(2) is Outcome.REFUSED
-
-    def test_the_name_is_known_after_the_transport_has_forgotten_it(self, stage: Stage) -> None:
-        assert stage.connection.name == "192.0.2.7:4711"
-        stage.transport.extra.clear()
-        assert stage.connection.name == "192.0.2.7:4711"
 
 
 class TestKeepalive:

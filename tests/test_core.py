@@ -26,15 +26,11 @@ class Listener(Subscriber):
     """Takes every frame at once, and may cost time or do something on the way."""
 
     def __init__(self, view: View = DEFAULT, *, cost: float = 0.0, clock: object = None) -> None:
-        super().__init__(view, 1, RecordingObserver())
+        super().__init__(view, 1, RecordingObserver(), name="listener")
         self.frames: list[Frame] = []
         self.probes = 0
         self._cost = cost
         self._clock = clock
-
-    @property
-    def name(self) -> str:
-        return "listener"
 
     def offer(self, frame: Frame) -> Outcome:
         self.frames.append(frame)

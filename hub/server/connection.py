@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from hub.errors import Closure
 from hub.frame import Frame
-from hub.session import InboundBudget, peer_name
+from hub.session import InboundBudget
 from hub.subscriber import Observer, Outcome, Subscriber
 from hub.view import View
 
@@ -42,7 +42,6 @@ class Connection(Subscriber, asyncio.Protocol):
 
     Args:
         transport: of a WebSocket connection whose opening handshake is done.
-        peer: the client's address, for the log.
         connections: the server's own set of connections, which this one is a member of.
         left: called once, when the connection is lost.
         parser: of a connection on which bytes have been parsed already; None to make one when
@@ -50,7 +49,7 @@ class Connection(Subscriber, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alive", "_budget", "_connections", "_deadline", "_left", "_parser", "_peer", "_ready",
+        "_alive", "_budget", "_connections", "_deadline", "_left", "_parser", "_ready",
         "_transport", "_unparsed",
     )  # fmt: skip
 
@@ -61,12 +60,12 @@ class Connection(Subscriber, asyncio.Protocol):
         observer: Observer,
         *,
         transport: asyncio.Transport,
-        peer: tuple[str, int] | None,
+        name: str,
         connections: set[Any],
         left: Callable[[Subscriber], None],
         parser: ServerProtocol | None = None,
     ) -> None:
-        super().__init__(view, capacity, observer)
+        super().__init__(view, capacity, observer, name=name)
         self._transport = transport
         self._connections = connections
         self._left = left
@@ -74,7 +73,6 @@ class Connection(Subscriber, asyncio.Protocol):
         self._unparsed = 0 if parser is None else math.inf  # where it stands is not known
         self._budget: InboundBudget | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._peer = peer
         self._alive = True
         self._ready = True
         connections.add(self)
@@ -83,11 +81,6 @@ class Connection(Subscriber, asyncio.Protocol):
         transport.set_write_buffer_limits(high=1, low=0)
         if transport.get_write_buffer_size() > 1:  # its last protocol may have been told
             self.pause_writing()
-
-    @property
-    def name(self) -> str:
-        """See ``Subscriber``."""
-        return peer_name(self._peer)
 
     # Outbound
 

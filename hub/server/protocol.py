@@ -17,7 +17,7 @@ from websockets.protocol import Protocol
 from hub.server import footing
 from hub.server.connection import Connection
 from hub.server.listener import bound_kernel
-from hub.session import HANDOVER_EXTENSION, InboundBudget
+from hub.session import HANDOVER_EXTENSION, InboundBudget, peer_name
 from hub.settings import Settings
 from hub.subscriber import Observer, Subscriber
 from hub.view import View
@@ -113,7 +113,7 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
             settings.queue,
             observer,
             transport=transport,
-            peer=self.client,
+            name=peer_name(self.client),
             connections=self.connections,
             left=left,
             parser=self.conn if self._spoke_early else None,
