@@ -96,7 +96,7 @@ class Hub:
         self._metrics: dict[str, Metric] = {}
         for metric in standard_metrics(self.settings) if metrics is None else metrics:
             self.register(metric)
-        self._default_view = View(DEFAULT_METRICS)
+        self._default_view: View | None = None
         self._channels: dict[View, _Channel] = {}
         self._watch = StallWatch(self.settings.stall_timeout, self._clock)
         self._keepalive = Keepalive(self._subscribers, self._clock)
@@ -225,7 +225,11 @@ class Hub:
         Raises:
             InvalidValue: it asks for what the hub does not offer.
         """
-        return View.parse(query, self._metrics) if query else self._default_view
+        if query:
+            return View.parse(query, self._metrics)
+        if self._default_view is None:
+            self._default_view = View.parse(query, self._metrics)
+        return self._default_view
 
     def add(self, subscriber: Subscriber) -> None:
         """Let a subscriber in: it is offered the latest sample at once, then every new one."""

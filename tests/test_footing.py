@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -98,3 +100,39 @@ def test_an_unsound_footing_is_said_once(
     assert [footing.is_sound() for _ in range(3)] == [False] * 3
     line = "uvicorn is not as known (version 9.9, method run_asgi): serving more slowly"
     assert caplog.record_tuples == [("hub", logging.WARNING, line)]
+
+
+STRANGER = """
+import asyncio, socket, sys, types
+import uvicorn.protocols.websockets.wsproto_impl as other
+sys.modules["uvicorn.protocols.websockets.websockets_sansio_impl"] = None
+auto = types.ModuleType("auto")
+auto.AutoWebSocketsProtocol = other.WSProtocol
+sys.modules["uvicorn.protocols.websockets.auto"] = auto
+
+import uvicorn, websockets
+from hub import Settings, create_app
+from hub.server import BroadcastProtocol
+
+async def main():
+    app = create_app(Settings(interval=0.1))
+    config = uvicorn.Config(app, ws=BroadcastProtocol, log_level="warning")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        task = asyncio.create_task(server.serve([listener]))
+        url = "ws://127.0.0.1:%d/api/system/metrics" % listener.getsockname()[1]
+        async with asyncio.timeout(10), websockets.connect(url) as feed:
+            print(await feed.recv())
+        server.should_exit = True
+        await task
+
+asyncio.run(main())
+"""
+
+
+def test_on_a_uvicorn_without_the_protocol_that_is_known_the_feed_is_served_all_the_same() -> None:
+    ran = subprocess.run(  # noqa: S603 # our own text
+        [sys.executable, "-c", STRANGER], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ran.stdout.startswith('{"cpu":')
+    assert ran.stderr.count("uvicorn is not as known") == 1

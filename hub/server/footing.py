@@ -12,9 +12,15 @@ import logging
 from typing import Final
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["ATTRIBUTES", "METHODS", "VERSIONS", "is_sound", "survey"]
+try:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol as Base
+except ImportError:  # a uvicorn to come: whatever it offers instead, of which nothing is known
+    from uvicorn.protocols.websockets.auto import (  # type: ignore[assignment] # for the same use
+        AutoWebSocketsProtocol as Base,
+    )
+
+__all__ = ["ATTRIBUTES", "METHODS", "VERSIONS", "Base", "is_sound", "survey"]
 
 _logger = logging.getLogger("hub")
 
@@ -45,18 +51,16 @@ ATTRIBUTES: Final = frozenset(
 )
 
 
-def survey(
-    version: str = uvicorn.__version__, base: type[WebSocketsSansIOProtocol] | None = None
-) -> list[str]:
+def survey(version: str = uvicorn.__version__, base: type = Base) -> list[str]:
     """List what is not as expected; nothing means that the footing is sound."""
-    base = base or WebSocketsSansIOProtocol
     found = [] if version.startswith(VERSIONS) else [f"version {version}"]
     for name, parameters in METHODS.items():
         method = getattr(base, name, None)
         if method is None or tuple(inspect.signature(method).parameters) != parameters:
             found.append(f"method {name}")
     makers = [getattr(base, name, None) for name in ("__init__", "handle_connect")]
-    made = {name for maker in makers if maker for name in maker.__code__.co_names}
+    codes = [getattr(maker, "__code__", None) for maker in makers]
+    made = {name for code in codes if code for name in code.co_names}
     missing = ATTRIBUTES.difference(made)
     return found + [f"attribute {name}" for name in sorted(missing)]
 

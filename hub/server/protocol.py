@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
@@ -16,6 +15,7 @@ from websockets.protocol import Protocol
 
 from hub.server import footing
 from hub.server.connection import Connection
+from hub.server.footing import Base
 from hub.server.listener import bound_kernel
 from hub.session import HANDOVER_EXTENSION, InboundBudget, peer_name
 from hub.settings import Settings
@@ -29,7 +29,7 @@ _PLAIN_BYTES: Final = 4096
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
-class BroadcastProtocol(WebSocketsSansIOProtocol):
+class BroadcastProtocol(Base):
     """A complete WebSocket server protocol for uvicorn: ``--ws hub.server:BroadcastProtocol``.
 
     For every application but the hub's it is uvicorn's own. The hub's endpoint finds an offer in
@@ -56,22 +56,25 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
         super().handle_connect(event)
-        if not self.close_sent and footing.is_sound():
+        if footing.is_sound() and not self.close_sent:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[HANDOVER_EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
         """Parse what the client says, and remember if it says anything before the handover."""
+        if not footing.is_sound():
+            super().data_received(data)
+            return
         self._spoke_early = self.handshake_initiated
         request = None if self._spoke_early else _plain_request(data)
-        if request is None or not footing.is_sound():
-            super().data_received(data)
-            if not self.handshake_initiated:
-                self._refuse()
+        if request is not None:
+            self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
+            next(self.conn.parser)
+            self.handle_connect(request)
             return
-        self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
-        next(self.conn.parser)
-        self.handle_connect(request)
+        super().data_received(data)
+        if not self.handshake_initiated:
+            self._refuse()
 
     def _refuse(self) -> None:
         """Answer a request that the library's parser does not take; uvicorn would forget it."""
@@ -83,7 +86,7 @@ class BroadcastProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
-        if self.close_sent:
+        if footing.is_sound() and self.close_sent:
             self.handshake_complete = True
 
     def prepare(self) -> None:
