@@ -425,6 +425,17 @@ class TestTheEnd:
         assert stage.leavers == [stage.connection]
         assert stage.connection.closure is Closure.TOO_SLOW
 
+    @pytest.mark.parametrize(
+        ("error", "closure"),
+        [(TimeoutError(), Closure.TOO_SLOW), (ConnectionResetError(), None), (None, None)],
+    )
+    def test_who_was_given_up_by_the_kernel_was_too_slow(
+        self, stage: Stage, error: Exception | None, closure: Closure | None
+    ) -> None:
+        stage.connection.connection_lost(error)
+        assert stage.connection.closure is closure
+        assert stage.leavers == [stage.connection]
+
     def test_a_stalled_client_that_has_ended_its_own_side_is_cut_off_too(
         self, stage: Stage
     ) -> None:

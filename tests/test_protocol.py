@@ -416,6 +416,15 @@ class TestHandover:
             sent = feed.publish()
             assert [await client.text() for client in clients] == [sent] * 5
 
+    @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the platform lacks it")
+    async def test_the_kernel_is_told_of_the_hub_s_own_stall_timeout(self) -> None:
+        async with serving(BroadcastProtocol) as (run, _):
+            await run.member()
+            (connection,) = run.connections
+            sock = connection._transport.get_extra_info("socket")
+            # Its listener, another one's business, says 20 s.
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+
     @pytest.mark.parametrize("http", ["httptools", "h11"])
     async def test_it_happens_behind_both_of_the_http_protocols(self, http: str) -> None:
         async with serving(BroadcastProtocol, http=http) as (run, feed):

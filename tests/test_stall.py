@@ -112,6 +112,17 @@ async def test_the_log_says_how_a_slow_client_has_left(
     assert caplog.messages[1:] == [f"Slow client client: {end}, 2 frames lost"]
 
 
+def test_who_was_cut_off_without_having_dropped_a_frame_is_logged_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="hub")
+    log = EpisodeLog()
+    client = QueuedSubscriber(VIEW, 1, log, name="client")
+    client.close(Closure.TOO_SLOW)
+    log.gone(client)
+    assert caplog.messages == ["Slow client client: cut off, 0 frames lost"]
+
+
 def test_a_client_that_was_not_slow_leaves_without_a_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
