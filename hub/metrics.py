@@ -10,7 +10,8 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Final
 
@@ -20,11 +21,23 @@ from hub.errors import InvalidValue
 from hub.settings import Settings
 from hub.snapshot import Value
 
-__all__ = ["Metric", "plain_value", "standard_metrics"]
+__all__ = ["Kind", "Metric", "plain_value", "standard_metrics"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _DEPTH: Final = 64  # orjson would go to 254
 _RESERVED: Final = frozenset({"error", "errors", "seq", "timestamp"})
+
+
+class Kind(Enum):
+    """What a metric's values are, and so how those of a longer interval become one."""
+
+    GAUGE = "gauge"
+    """A state: reduced to its mean, least, greatest or last value, as the client wishes.
+    Lists and objects are reduced element by element; what is no number is the last."""
+    RATE = "rate"
+    """A ``Growth``: becomes the exact rate over the whole interval."""
+    LIST = "list"
+    """Something to be seen as a whole: the last one stands for the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,13 @@ class Metric:
             once a tick, in the sampler's thread, never while an earlier call still runs.
         prime: for metrics that measure since the previous call: called once, a tick before the
             first ``collect`` and again after every pause, so that no first value is meaningless.
+        kind: how a longer interval of it is reduced.
+        always: sample it at every tick, whether or not somebody asks, so that the history has it.
+        restricted: it is not for everybody, and so not in the public feed.
+        background: it takes long: collect it in a thread of its own, beside the tick, and let a
+            snapshot have the newest value that is finished.
+        description: what it says and in which unit, for the machine-readable contract.
+        schema: JSON Schema of its values, for the same; nothing means anything.
 
     Raises:
         InvalidValue: the name breaks its rule.
@@ -46,6 +66,13 @@ class Metric:
     name: str
     collect: Callable[[], object]
     prime: Callable[[], object] | None = None
+    kind: Kind = Kind.GAUGE
+    _: KW_ONLY
+    always: bool = False
+    restricted: bool = False
+    background: bool = False
+    description: str = ""
+    schema: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -63,9 +90,9 @@ def standard_metrics(settings: Settings) -> tuple[Metric, ...]:
     """
     cpu = partial(psutil.cpu_percent, interval=None)
     return (
-        Metric("cpu", cpu, prime=cpu),
-        Metric("memory", lambda: psutil.virtual_memory().percent),
-        Metric("disk", lambda: psutil.disk_usage(settings.disk_path).percent),
+        Metric("cpu", cpu, prime=cpu, always=True),
+        Metric("memory", lambda: psutil.virtual_memory().percent, always=True),
+        Metric("disk", lambda: psutil.disk_usage(settings.disk_path).percent, always=True),
     )
 
 

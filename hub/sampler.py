@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -57,6 +58,7 @@ class Sampler:
         self._collector = collector
         self._clock = clock
         self._log = _FailureLog()
+        self._tick: int | None = None
         self._ticks = 0
         self._missed = 0
 
@@ -72,18 +74,33 @@ class Sampler:
         while True:
             deadline = start + due * self._interval
             await self._clock.sleep_until(deadline)
-            passed = int((self._clock.monotonic() - deadline) // self._interval)
+            late = self._clock.monotonic() - deadline
+            passed = int(late // self._interval)
             self._missed += passed
-            await self._tick()
+            await self._sample(passed + 1, late - passed * self._interval)
             due += passed + 1
 
-    async def _tick(self) -> None:
+    async def _sample(self, step: int, late: float) -> None:
+        """Take the snapshot that comes ``step`` ticks after the last one, ``late`` by seconds."""
         time = self._clock.time()
+        self._tick = _number(self._tick, step, (time - late) / self._interval)
         readings = await self._collector.collect(self._demand())
         self._ticks += 1
-        snapshot = Snapshot(self._ticks, time, readings)
+        snapshot = Snapshot(self._tick, time, readings)
         self._log.note(snapshot)
         self._publish(snapshot)
+
+
+def _number(last: int | None, step: int, due: float) -> int:
+    """Return the number of the tick that was due at the time of day of ``due`` whole ticks.
+
+    Ticks are counted rather than read off the clock, so that one near the turn of its interval is
+    neither skipped nor taken twice while the time of day runs a little fast or slow. A clock that
+    is off by more than half a tick has been set, and is followed.
+    """
+    if last is not None and -0.5 <= due - (last + step) < 1.5:
+        return last + step
+    return math.floor(due)
 
 
 class _FailureLog:

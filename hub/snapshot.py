@@ -1,4 +1,4 @@
-"""The frozen result of one tick."""
+"""The frozen result of one tick: a value, what counters have gained, or a failure, by metric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-__all__ = ["Failure", "Reading", "Snapshot", "Value", "one_line"]
+__all__ = ["Failure", "Gain", "Growth", "Reading", "Snapshot", "Value", "one_line"]
 
 _CAUSE_LENGTH: Final = 200
 
@@ -32,7 +32,58 @@ class Failure:
         return cls(one_line(text, _CAUSE_LENGTH) or name)
 
 
-Reading: TypeAlias = "Value | Failure"
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What some counters have gained: whole numbers of no sign, within ``seconds`` above 0."""
+
+    seconds: float
+    counts: tuple[int, ...]
+
+    def __add__(self, later: Gain) -> Gain:
+        counts = (a + b for a, b in zip(self.counts, later.counts, strict=True))
+        return Gain(self.seconds + later.seconds, tuple(counts))
+
+    def rates(self) -> list[float]:
+        """Return each counter's gain per second."""
+        return [count / self.seconds for count in self.counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What the counters of many devices have gained since they were last read.
+
+    Growths of successive ticks add up to that of all of them together, so that a rate over any
+    number of ticks is exact. A device counts for as long as it was there.
+
+    Attributes:
+        names: of the rates that the counters make, such as ``sent_bytes_per_second``.
+        group: the key under which the rates of each device stand, such as ``interfaces``.
+        total: the machine's gain.
+        devices: each device's gain. One that has just appeared, or whose counters went back, has
+            none in this tick.
+    """
+
+    names: tuple[str, ...]
+    group: str
+    total: Gain
+    devices: Mapping[str, Gain]
+
+    def __add__(self, later: Growth) -> Growth:
+        devices = dict(self.devices)
+        for name, gain in later.devices.items():
+            devices[name] = devices[name] + gain if name in devices else gain
+        return Growth(self.names, self.group, self.total + later.total, devices)
+
+    def rates(self) -> Value:
+        """Return all rates, per second: the machine's, and under ``group`` those by device."""
+        by_device: dict[str, Value | None] = {n: self._named(g) for n, g in self.devices.items()}
+        return {**self._named(self.total), self.group: by_device}
+
+    def _named(self, gain: Gain) -> dict[str, Value | None]:
+        return dict(zip(self.names, gain.rates(), strict=True))
+
+
+Reading: TypeAlias = "Value | Growth | Failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +91,20 @@ class Snapshot:
     """What one tick found.
 
     Attributes:
-        sequence: counts the snapshots of one source, from 1.
-        time: when the sample was taken, in seconds since the Unix epoch.
-        readings: a value or a failure by metric name. A metric that nobody asked for, or that
-            has only just been asked for and needs a tick to warm up, is absent.
+        tick: which tick it is, counted in whole intervals since the Unix epoch. One more from
+            tick to tick; a longer step means that some were missed, or that the clock was set.
+        time: when the sample was taken, in seconds since the Unix epoch, to the microsecond.
+        readings: by metric name. A metric that nobody asked for, or that has only just been
+            asked for and needs a tick to warm up, is absent.
     """
 
-    sequence: int
+    tick: int
     time: float
     readings: Mapping[str, Reading]
+
+    def __post_init__(self) -> None:
+        # So that the timestamp, read back, is the very same number.
+        object.__setattr__(self, "time", round(self.time, 6))
 
     @property
     def timestamp(self) -> str:

@@ -50,8 +50,9 @@ async def test_it_primes_first_and_publishes_once_an_interval() -> None:
         assert bench.published == []
         await bench.clock.advance(3.5)
         assert bench.times == pytest.approx([1, 2, 3])
-        assert [snapshot.sequence for snapshot in bench.published] == [1, 2, 3]
-        assert bench.published[0] == Snapshot(1, START + 1, {"cpu": 25.5})
+        first = int(START) + 1
+        assert [snapshot.tick for snapshot in bench.published] == [first, first + 1, first + 2]
+        assert bench.published[0] == Snapshot(first, START + 1, {"cpu": 25.5})
 
 
 @pytest.mark.parametrize(("interval", "first"), [(0.1, 0.1), (1, 1), (60, 1)])
@@ -94,6 +95,35 @@ async def test_the_time_of_day_may_jump_without_moving_the_schedule() -> None:
         await bench.clock.advance(1)
         assert bench.times == pytest.approx([1, 2])
         assert bench.published[1].time == pytest.approx(1)
+
+
+def ticks(bench: Bench) -> list[int]:
+    return [snapshot.tick - int(START) for snapshot in bench.published]
+
+
+async def test_ticks_are_numbered_by_the_time_of_day_and_missed_ones_leave_a_gap() -> None:
+    async with running(Bench()) as bench:
+        await bench.clock.advance(2)
+        await bench.clock.jump(3.9)
+        await bench.clock.advance(1)
+        assert ticks(bench) == [1, 2, 5, 6]
+
+
+async def test_a_clock_that_drifts_neither_skips_nor_repeats_a_number() -> None:
+    async with running(Bench()) as bench:
+        for second in range(1, 600):
+            bench.clock.set_wall(START + second - 1 - 0.001 * second)
+            await bench.clock.advance(1)
+        assert ticks(bench) == list(range(1, 600))
+
+
+@pytest.mark.parametrize("shift", [3600, -3600])
+async def test_a_clock_that_is_set_is_followed(shift: int) -> None:
+    async with running(Bench()) as bench:
+        await bench.clock.advance(2)
+        bench.clock.set_wall(START + 2 + shift)
+        await bench.clock.advance(2)
+        assert ticks(bench) == [1, 2, 3 + shift, 4 + shift]
 
 
 async def test_it_samples_what_is_wanted_at_the_moment() -> None:

@@ -138,10 +138,11 @@ class RecordingObserver:
         self.seen.append(f"{subscriber.name} recovered {lost}")
 
 
-def snapshot(sequence: int = 1, **readings: Reading) -> Snapshot:
+def snapshot(number: int = 1, **readings: Reading) -> Snapshot:
     """Make a snapshot of the first ticks after ``START``."""
     default: Mapping[str, Reading] = {"cpu": 25.5, "memory": 60.2, "disk": 45.3}
-    return Snapshot(sequence, START + sequence - 1, readings or default)
+    time = START + number - 1
+    return Snapshot(int(time), time, readings or default)
 
 
 def frame(number: int) -> Frame:
