@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from hub import Settings, __version__, create_app
+from hub import Hub, Settings, __version__
 from hub.errors import InvalidValue
 from hub.server.listener import listen
 from hub.server.runner import configure_logging, serve
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{options['host']} port {options['port']}"
         cause = getattr(error, "strerror", None) or error
         return _fail(f"cannot listen on {where}: {cause}", status=1)
-    serve(create_app(settings), listeners, access_log=options["access_log"])
+    serve(Hub(settings), listeners, access_log=options["access_log"])
     return 0
 
 
@@ -134,6 +134,8 @@ def _flags() -> tuple[_Flag, ...]:
     setting: dict[str, tuple[Callable[[str], object], str]] = {
         "interval": (float, "seconds between two samples, 0.1 to 60"),
         "disk_path": (str, "a path on the file system that the metric 'disk' is about"),
+        "history": (float, "seconds of the past that are kept for clients that ask for it"),
+        "views": (int, "different views that may be live at once"),
         "queue": (int, "frames held for a client that does not keep up"),
         "stall_timeout": (float, "seconds after which a client that takes nothing is cut off"),
     }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hub.core import Hub
+from hub.http import EventStream, Queries
 from hub.session import MetricsFeed
 from hub.settings import Settings
 
-__all__ = ["create_app"]
+__all__ = ["FEED_PATH", "create_app"]
+
+FEED_PATH: Final = "/api/system/metrics"
 
 
 def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> Starlette:
@@ -30,8 +35,18 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         raise TypeError("create_app takes settings or a hub, not both")
     hub = hub or Hub(settings)
     app = Starlette(
-        routes=[WebSocketRoute("/api/system/metrics", MetricsFeed(hub))],
+        routes=_routes(hub),
         lifespan=hub.lifespan,
     )
     app.state.hub = hub
     return app
+
+
+def _routes(hub: Hub) -> list[BaseRoute]:
+    queries = Queries(hub)
+    return [
+        WebSocketRoute(FEED_PATH, MetricsFeed(hub)),
+        Route(FEED_PATH, queries.latest),
+        Route(f"{FEED_PATH}/history", queries.history),
+        Route(f"{FEED_PATH}/stream", EventStream(hub), methods=["GET"]),
+    ]

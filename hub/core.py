@@ -10,18 +10,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from hub.channel import Channel
 from hub.clock import Clock, SystemClock
 from hub.collector import Collector, ThreadCollector
-from hub.errors import Closure, InvalidValue
+from hub.errors import AtCapacity, Closure, InvalidValue
 from hub.frame import Frame
+from hub.history import History
 from hub.keepalive import Keepalive
-from hub.metrics import Metric, standard_metrics
+from hub.metrics import Kind, Metric, standard_metrics
+from hub.request import FEED, Offer, Parameter, Request, parse, read
 from hub.sampler import Sampler
 from hub.settings import Settings
 from hub.snapshot import Snapshot
 from hub.stall import EpisodeLog, StallWatch
 from hub.subscriber import QueuedSubscriber, Subscriber
 from hub.view import DEFAULT_METRICS, View
+from hub.window import Window
 
 __all__ = ["Hub", "HubStatistics"]
 
@@ -53,21 +57,6 @@ class HubStatistics:
     overruns: int
 
 
-class _Channel:
-    """A view that somebody subscribes to: its newest frame and its subscribers, in order."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self.latest: Frame | None = None
-        self.subscribers: dict[Subscriber, None] = {}
-
-    def update(self, snapshot: Snapshot) -> Frame | None:
-        frame = self.view.encode(snapshot)
-        if frame is not None:
-            self.latest = frame
-        return frame
-
-
 class Hub:
     """One sampler and the subscribers that share what it finds.
 
@@ -94,10 +83,11 @@ class Hub:
         self._clock: Clock = clock or SystemClock()
         self._collector = collector
         self._metrics: dict[str, Metric] = {}
+        self._default: Request | None = None
         for metric in standard_metrics(self.settings) if metrics is None else metrics:
             self.register(metric)
-        self._default_view: View | None = None
-        self._channels: dict[View, _Channel] = {}
+        self._history = History(max(1, round(self.settings.history / self.settings.interval)))
+        self._channels: dict[View, Channel] = {}
         self._watch = StallWatch(self.settings.stall_timeout, self._clock)
         self._keepalive = Keepalive(self._subscribers, self._clock)
         self._reset()
@@ -122,6 +112,7 @@ class Hub:
         if metric.name in self._metrics:
             raise InvalidValue("metric name", "one that is not taken", metric.name)
         self._metrics[metric.name] = metric
+        self._default = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -129,10 +120,9 @@ class Hub:
         return tuple(self._metrics)
 
     def demand(self) -> Sequence[Metric]:
-        """Return the families that anybody wants, and those of the default view."""
-        wanted = set(DEFAULT_METRICS)
-        wanted.update(*(view.metrics for view in self._channels))
-        return [metric for name, metric in self._metrics.items() if name in wanted]
+        """Return the families that anybody wants, and those that the history always has."""
+        wanted = {name for view in self._channels for name in view.metrics}
+        return [m for name, m in self._metrics.items() if m.always or name in wanted]
 
     def statistics(self) -> HubStatistics:
         """Return the counters as they are now."""
@@ -167,15 +157,16 @@ class Hub:
 
     async def stop(self) -> None:
         """Close every subscriber with 1001 and end sampling. Not running is fine."""
-        self._close_all()
+        self.dismiss(Closure.STOPPING)
         task, self._task = self._task, None
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait((task,))
 
-    def _close_all(self) -> None:
+    def dismiss(self, closure: Closure) -> None:
+        """Close every subscriber for the reason given; the hub goes on."""
         for subscriber in self._subscribers():
-            subscriber.close(Closure.STOPPING)
+            subscriber.close(closure)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 # ASGI's
@@ -203,7 +194,7 @@ class Hub:
             await self._sampler.run()
         except Exception:
             _logger.exception("Sampling has failed; every client is sent away")
-            self._close_all()
+            self.dismiss(Closure.STOPPING)
         finally:
             self._keepalive.stop()
             self._watch.stop()
@@ -212,66 +203,137 @@ class Hub:
     # Its subscribers
 
     def _subscribers(self) -> list[Subscriber]:
-        return [one for channel in self._channels.values() for one in channel.subscribers]
+        return [one for channel in self._channels.values() for one in channel]
 
     @property
     def watch(self) -> StallWatch:
         """The observer for subscribers whose receivers may be cut off."""
         return self._watch
 
-    def view(self, query: bytes) -> View:
-        """Read what a request's query string asks for.
+    def offer(self, *, restricted: bool = False) -> Offer:
+        """Return what may be asked for; ``restricted`` families are not for everybody."""
+        metrics = (m for m in self._metrics.values() if restricted or not m.restricted)
+        return Offer(tuple(metrics), self.settings.interval, self.settings.history)
+
+    def request(self, query: bytes, parameters: Sequence[Parameter] = FEED) -> Request:
+        """Read what a request's query string asks for, in the words of ``parameters``.
 
         Raises:
             InvalidValue: it asks for what the hub does not offer.
         """
-        if query:
-            return View.parse(query, self._metrics)
-        if self._default_view is None:
-            self._default_view = View.parse(query, self._metrics)
-        return self._default_view
+        if query or parameters is not FEED:
+            return parse(query, parameters, self.offer())
+        if self._default is None:
+            self._default = parse(query, FEED, self.offer())
+        return self._default
 
-    def add(self, subscriber: Subscriber) -> None:
-        """Let a subscriber in: it is offered the latest sample at once, then every new one."""
-        view = subscriber.view
+    def admit(self, view: View) -> None:
+        """Say whether there is room for a view.
+
+        Raises:
+            AtCapacity: as many others are live as may be.
+        """
+        if view not in self._channels and len(self._channels) >= self.settings.views:
+            raise AtCapacity(
+                f"{self.settings.views} different views are live, which is the limit: "
+                "ask for one that others have, or come back later"
+            )
+
+    def add(
+        self, subscriber: Subscriber, *, history: float = 0.0, since: float | None = None
+    ) -> None:
+        """Let a subscriber in.
+
+        It is offered the latest message at once, or else replayed those of the last ``history``
+        seconds or those after the time ``since``; then it is offered every new one. Without room
+        for its view it is closed.
+        """
+        try:
+            channel = self._channel(subscriber.view)
+        except AtCapacity:
+            subscriber.close(Closure.AT_CAPACITY)
+            return
+        after = self._ago(history) if history else since
+        if after is not None:
+            subscriber.replay(channel.replay(subscriber, after=after, greet=since is None))
+            return
+        channel.join(subscriber)
+        greeting = channel.greeting()
+        if greeting is not None:
+            subscriber.offer(greeting)
+
+    def _channel(self, view: View) -> Channel:
         channel = self._channels.get(view)
         if channel is None:
-            channel = self._channels[view] = _Channel(view)
-            if self._latest is not None:
-                channel.update(self._latest)
-        channel.subscribers[subscriber] = None
-        if channel.latest is not None:
-            subscriber.offer(channel.latest)
+            self.admit(view)
+            resumed = self._latest is not None
+            channel = Channel(view, self._kinds(view), self._history, resumed=resumed)
+            self._channels[view] = channel
+        return channel
+
+    def _kinds(self, view: View) -> dict[str, Kind]:
+        return {name: self._metrics[name].kind for name in view.metrics}
+
+    def _ago(self, seconds: float) -> float:
+        """Return the time that was so many seconds before the newest snapshot's."""
+        newest = self._history[self._history.end - 1].time if self._history.end else 0.0
+        return newest - seconds
+
+    def past(self, view: View, seconds: float) -> Iterator[Snapshot]:
+        """Iterate over a view's last ``seconds`` as they are now, reduced as it wishes."""
+        history, after = self._history, self._ago(seconds)
+        first = history.window(history.after(after), view.ticks)
+        snapshots = [history[position] for position in range(first, history.end)]
+        window = Window(view, self._kinds(view))
+        for snapshot in snapshots:
+            yield from (ended for ended in window.add(snapshot) if ended.time > after)
 
     def remove(self, subscriber: Subscriber) -> None:
         """Let a subscriber go; one that is gone already is fine."""
         channel = self._channels.get(subscriber.view)
-        if channel is None or subscriber not in channel.subscribers:
+        if channel is None or not channel.leave(subscriber):
             return
-        del channel.subscribers[subscriber]
-        if not channel.subscribers:
+        if not channel:
             del self._channels[subscriber.view]
         self._watch.gone(subscriber)
 
     @asynccontextmanager
     async def subscribe(
-        self, metrics: Iterable[str] = DEFAULT_METRICS
+        self,
+        metrics: Iterable[str] = DEFAULT_METRICS,
+        *,
+        interval: float | None = None,
+        aggregate: str = "mean",
+        history: float = 0,
+        partial: bool = False,
+        seq: bool = False,
     ) -> AsyncIterator[AsyncIterator[Frame]]:
         """Subscribe to the feed from the host's own code; starts the hub if it does not run.
 
-        The iterator gives the latest sample, then every new one, and ends when the hub stops. A
-        reader that does not keep up loses its own oldest frames, like any client, but is not cut
-        off however long it takes.
+        The arguments are the feed's parameters. The iterator gives the latest message, or what
+        ``history`` asks for, then every new one, and ends when the hub stops. A reader that does
+        not keep up loses its own oldest frames, like any client, but is not cut off however long
+        it takes.
 
         Raises:
-            InvalidValue: a metric is not known, or there is none.
+            InvalidValue: an argument breaks its rule.
+            AtCapacity: there is no room for another view.
         """
-        view = View.of(metrics, self._metrics)
+        wishes = {
+            "metrics": ",".join(metrics),
+            "interval": f"{self.settings.interval if interval is None else interval}",
+            "aggregate": aggregate,
+            "history": f"{history}",
+            "partial": f"{partial}".lower(),
+            "seq": f"{seq}".lower(),
+        }
+        request = read(wishes, FEED, self.offer(restricted=True))
+        self.admit(request.view)
         self.start()
         subscriber = QueuedSubscriber(
-            view, self.settings.queue, EpisodeLog(), name="in this process"
+            request.view, self.settings.queue, EpisodeLog(), name="in this process"
         )
-        self.add(subscriber)
+        self.add(subscriber, history=request.history)
         try:
             yield subscriber
         finally:
@@ -286,13 +348,14 @@ class Hub:
         slices of a millisecond between which the event loop serves everything else. What
         the last snapshot left undelivered is delivered first, and counted as an overrun.
         """
-        self._latest = snapshot
         self._finish_delivery()
+        self._latest = snapshot
+        self._history.append(snapshot)
         self._delivery = self._hand_out(
             [
                 (frame, list(channel.subscribers))
                 for channel in self._channels.values()
-                if (frame := channel.update(snapshot)) is not None
+                for frame in channel.update(snapshot)
             ]
         )
         self._deliver_slice()

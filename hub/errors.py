@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["Closure", "InvalidValue", "StreamClosed"]
+__all__ = ["AtCapacity", "Closure", "InvalidValue", "StreamClosed"]
 
 _SHOWN: Final = 80
 
@@ -20,7 +20,16 @@ class InvalidValue(ValueError):
         self.field = field
         self.rule = rule
         self.value = value
-        super().__init__(f"{field} must be {rule}, not {_shown(value)}")
+        super().__init__(f"{_named(field)} must be {rule}, not {_shown(value)}")
+
+
+class AtCapacity(Exception):
+    """The hub serves as much as it may; one line says of what. Later it may be had."""
+
+
+def _named(field: str) -> str:
+    """Return a name that may come from a stranger as it may stand in a line."""
+    return field if field.isprintable() and len(field) <= _SHOWN else _shown(field)
 
 
 def _shown(value: object) -> str:
@@ -39,6 +48,7 @@ class Closure(IntEnum):
     MESSAGE_TOO_BIG = 1009, "message too big"
     KEEPALIVE_LOST = 1011, "keepalive lost"
     RESTART = 1012, "service restart"
+    AT_CAPACITY = 1013, "at capacity"
     TOO_SLOW = 4008, "too slow"
 
     phrase: str

@@ -116,6 +116,13 @@ class Snapshot:
         """Only the readings that failed."""
         return {name: r for name, r in self.readings.items() if isinstance(r, Failure)}
 
+    def value(self, name: str) -> Value | None:
+        """Return what a metric is worth as JSON has it; None where it has no value."""
+        reading = self.readings.get(name)
+        if isinstance(reading, Growth):
+            return reading.rates()
+        return None if isinstance(reading, Failure) else reading
+
 
 def one_line(text: str, length: int) -> str:
     """Make text fit for a log and a terminal: one line of at most ``length`` characters.

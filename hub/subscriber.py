@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, Self
@@ -82,8 +83,8 @@ class Subscriber(ABC):
     """
 
     __slots__ = (
-        "_blocked", "_capacity", "_delivered", "_dropped", "_held", "_lost", "_observer", "_peak",
-        "closure", "name", "view",
+        "_backlog", "_blocked", "_capacity", "_delivered", "_dropped", "_held", "_lost",
+        "_observer", "_peak", "closure", "name", "view",
     )  # fmt: skip
 
     closure: Closure | None
@@ -95,6 +96,7 @@ class Subscriber(ABC):
         self.closure = None
         self._capacity = capacity
         self._observer = observer
+        self._backlog: Iterator[Frame] | None = None
         self._held: list[Frame] | None = None
         self._delivered = self._dropped = self._peak = self._lost = 0
         self._blocked = False
@@ -118,6 +120,23 @@ class Subscriber(ABC):
         offered = self._delivered + self._dropped + pending
         return SubscriberStatistics(offered, self._delivered, self._dropped, pending, self._peak)
 
+    def replay(self, backlog: Iterator[Frame]) -> None:
+        """Receive these frames first, each taken only when the receiver can have it.
+
+        For a subscriber that has been offered nothing yet, nor is while there are any.
+        """
+        self._backlog = backlog
+        self._pull()
+
+    @abstractmethod
+    def _pull(self) -> None:
+        """Begin to hand on the backlog. Does not wait."""
+
+    def skip(self, count: int) -> None:
+        """Count frames of the backlog that were gone before they could be taken."""
+        if count:
+            self._drop(count)
+
     def probe(self) -> None:  # noqa: B027 # most have nothing to ask
         """Ask the receiver for a sign of life, where nobody else does; called now and then."""
 
@@ -131,17 +150,24 @@ class Subscriber(ABC):
             self._peak = max(self._peak, len(held))
             return Outcome.QUEUED
         del held[0]
-        self._drop()
+        self._drop(1)
         return Outcome.DROPPED
 
-    def _drop(self) -> None:
-        self._dropped += 1
-        self._lost += 1
-        if self._lost == 1:
+    def _drop(self, count: int) -> None:
+        if not self._lost:
             self._observer.slow(self)
+        self._dropped += count
+        self._lost += count
 
     def _take(self) -> Frame | None:
-        """Count the oldest held frame as delivered and return it, if there is one."""
+        """Count the oldest frame that is due as delivered and return it, if there is one."""
+        if self._backlog is not None:
+            frame = next(self._backlog, None)
+            if frame is not None:
+                self._delivered += 1
+                return frame
+            self._backlog = None
+            self._settle()
         held = self._held
         if not held:
             return None
@@ -179,6 +205,9 @@ class QueuedSubscriber(Subscriber):
         super().__init__(view, capacity, observer, name=name)
         self._wakeup: asyncio.Future[None] | None = None
 
+    def _pull(self) -> None:
+        self._wake()
+
     def offer(self, frame: Frame) -> Outcome:
         """See ``Subscriber``."""
         if self.closure is not None:
@@ -205,6 +234,8 @@ class QueuedSubscriber(Subscriber):
         """
         self._flow()
         while self.closure is None:
+            if self._backlog is not None:
+                await asyncio.sleep(0)  # there may be thousands, and nothing else to wait for
             frame = self._take()
             if frame is not None:
                 return frame

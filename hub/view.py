@@ -1,89 +1,85 @@
-"""What a client asked for, and how a snapshot becomes its message."""
+"""What a client wants to see, and how a snapshot becomes its message."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
-from urllib.parse import parse_qsl
 
 import orjson
 
-from hub.errors import InvalidValue
 from hub.frame import Frame
-from hub.snapshot import Failure, Reading, Snapshot, one_line
+from hub.snapshot import Failure, Snapshot, one_line
 
-__all__ = ["DEFAULT_METRICS", "View"]
+__all__ = ["DEFAULT_METRICS", "Aggregate", "View"]
 
 DEFAULT_METRICS: Final = ("cpu", "memory", "disk")
 
 _ERROR_LENGTH: Final = 200
-_QUERY_FIELDS: Final = 100
+
+
+class Aggregate(StrEnum):
+    """How the gauges of a longer interval are reduced to one value."""
+
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A choice of metrics. Equal views are encoded once, however many subscribers they have.
+    """What to see of the feed. Equal views are aggregated and encoded once for all who share them.
 
     Attributes:
         metrics: the names chosen, in the order in which the hub knows them, each once.
+        ticks: how many ticks one message stands for.
+        aggregate: how the gauges of that many ticks are reduced; with one tick it is ``MEAN``.
+        partial: whether a message has what could be measured although something could not.
+        seq: whether each message has the view's own counter.
     """
 
     metrics: tuple[str, ...]
+    ticks: int = 1
+    aggregate: Aggregate = Aggregate.MEAN
+    partial: bool = False
+    seq: bool = False
 
-    @classmethod
-    def of(cls, chosen: Iterable[str], known: Collection[str]) -> View:
-        """Make the one view of a choice, in whatever order and however often its names come.
+    def __post_init__(self) -> None:
+        if self.ticks == 1:  # all rules come to the same
+            object.__setattr__(self, "aggregate", Aggregate.MEAN)
 
-        Raises:
-            InvalidValue: a name is not known, or there is none.
-        """
-        wanted = set(chosen)
-        unknown = sorted(wanted.difference(known))
-        if unknown or not wanted:
-            bad = unknown[0] if unknown else ""
-            raise InvalidValue("metrics", f"one or more of {', '.join(known)}", bad)
-        return cls(tuple(name for name in known if name in wanted))
-
-    @classmethod
-    def parse(cls, query: bytes, known: Collection[str]) -> View:
-        """Read a request's query string; an empty one asks for the default view.
-
-        Raises:
-            InvalidValue: a parameter is unknown or its value breaks its rule; ``field`` is the
-                parameter's name.
-        """
-        chosen: list[str] = []
-        for name, value in _query_fields(query):
-            if name != "metrics":
-                raise InvalidValue(name, "left out (the parameter known is: metrics)", value)
-            chosen += value.split(",")
-        return cls.of(chosen or DEFAULT_METRICS, known)
-
-    def encode(self, snapshot: Snapshot) -> Frame | None:
+    def encode(self, snapshot: Snapshot, number: int = 0) -> Frame | None:
         """Encode this view's message: the values, or else one error that names what failed.
 
-        Returns None where the snapshot has no reading of a chosen metric yet.
+        ``number`` is the message's own, for views that show it. Returns None where the snapshot
+        has no reading of a chosen metric yet; a partial view is content with any.
         """
-        readings = {name: snapshot.readings.get(name) for name in self.metrics}
-        if None in readings.values():
+        content = self.content(snapshot)
+        if content is None:
             return None
-        body = _error(readings) or readings
-        return Frame(orjson.dumps({**body, "timestamp": snapshot.timestamp}))
+        timestamp = snapshot.timestamp
+        counter = {"seq": number} if self.seq else {}
+        body = {**content, "timestamp": timestamp, **counter}
+        return Frame(orjson.dumps(body), timestamp)
+
+    def content(self, snapshot: Snapshot) -> Mapping[str, object] | None:
+        """Return what this view's message says, but for its time and number; see ``encode``."""
+        present = [name in snapshot.readings for name in self.metrics]
+        if not (any(present) if self.partial else all(present)):
+            return None
+        failures = self._failures(snapshot)
+        if failures and not self.partial:
+            return _error(failures)
+        values = {name: snapshot.value(name) for name in self.metrics}
+        return {**values, "errors": failures} if failures else values
+
+    def _failures(self, snapshot: Snapshot) -> dict[str, str]:
+        readings = ((name, snapshot.readings.get(name)) for name in self.metrics)
+        return {name: r.cause for name, r in readings if isinstance(r, Failure)}
 
 
-def _query_fields(query: bytes) -> list[tuple[str, str]]:
-    try:
-        text = query.decode("ascii")
-        return parse_qsl(
-            text, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS
-        )
-    except ValueError:
-        raise InvalidValue("query", "URL-encoded name=value pairs", query) from None
-
-
-def _error(readings: dict[str, Reading | None]) -> dict[str, str] | None:
-    failed = [f"{name}: {r.cause}" for name, r in readings.items() if isinstance(r, Failure)]
-    if not failed:
-        return None
-    return {"error": one_line(f"Metric collection failed: {'; '.join(failed)}", _ERROR_LENGTH)}
+def _error(failures: Mapping[str, str]) -> Mapping[str, str]:
+    causes = "; ".join(f"{name}: {cause}" for name, cause in failures.items())
+    return {"error": one_line(f"Metric collection failed: {causes}", _ERROR_LENGTH)}

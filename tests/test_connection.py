@@ -16,8 +16,8 @@ from websockets.server import ServerProtocol
 
 from hub.errors import Closure
 from hub.frame import Frame
+from hub.pump import InboundBudget
 from hub.server.connection import Connection
-from hub.session import InboundBudget
 from hub.subscriber import Outcome, Subscriber
 from hub.view import View
 from tests.support.transport import FakeTransport, Recorder, SteppedLoop

@@ -16,9 +16,9 @@ from tests.support.fakes import FakeClock, FakeCollector, RecordingObserver, set
 
 DEFAULT = View(DEFAULT_METRICS)
 METRICS = (
-    Metric("cpu", lambda: 25.5),
-    Metric("memory", lambda: 60.2),
-    Metric("disk", lambda: 45.3),
+    Metric("cpu", lambda: 25.5, always=True),
+    Metric("memory", lambda: 60.2, always=True),
+    Metric("disk", lambda: 45.3, always=True),
 )
 
 
@@ -37,6 +37,10 @@ class Listener(Subscriber):
         if isinstance(self._clock, SlowClock):
             self._clock.pass_by(self._cost)
         return Outcome.DELIVERED
+
+    def _pull(self) -> None:
+        while (frame := self._take()) is not None:
+            self.frames.append(frame)
 
     def close(self, closure: Closure) -> None:
         self.closure = closure
@@ -131,7 +135,7 @@ async def test_a_metric_is_sampled_only_while_somebody_wants_it(hub: Hub, clock:
     hub.register(Metric("queue_depth", depth))
     await clock.advance(3)
     assert calls == []
-    listener = Listener(hub.view(b"metrics=queue_depth"))
+    listener = Listener(hub.request(b"metrics=queue_depth").view)
     hub.add(listener)
     await clock.advance(2)
     assert len(calls) == len(listener.frames) == 2

@@ -579,7 +579,7 @@ def test_the_test_client_shows_the_refusal() -> None:
     with (
         TestClient(create_app(FAST)) as browser,
         pytest.raises(WebSocketDenialResponse) as refused,
-        browser.websocket_connect(f"{PATH}?interval=5"),
+        browser.websocket_connect(f"{PATH}?interval=0.25"),
     ):
         pass
     assert refused.value.status_code == 400

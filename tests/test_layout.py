@@ -27,10 +27,16 @@ ORDER = [
     "",
     "app",
     "session",
+    "http",
+    "pump",
     "core",
+    "channel",
     "stall",
     "keepalive",
     "subscriber",
+    "history",
+    "window",
+    "request",
     "view",
     "frame",
     "sampler",
@@ -44,10 +50,10 @@ ORDER = [
 
 # Packages from outside, and the rooms that may know them.
 THIRD_PARTY = {
-    "anyio": {"clock", "collector", "server.runner", "session"},
-    "orjson": {"view"},
+    "anyio": {"clock", "collector", "http", "pump", "server.runner"},
+    "orjson": {"http", "view"},
     "psutil": {"metrics"},
-    "starlette": {"app", "session", "server.runner"},
+    "starlette": {"app", "http", "pump", "session"},
     "uvicorn": {"server.runner", "server.protocol", "server.footing"},
     "websockets": {"server.protocol", "server.connection"},
 }

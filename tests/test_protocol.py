@@ -35,11 +35,11 @@ from websockets.typing import Subprotocol
 from hub import Hub, Metric, Settings, create_app
 from hub.clock import SystemClock, Timer
 from hub.metrics import Metric as AnyMetric
+from hub.pump import InboundBudget
 from hub.server import BroadcastProtocol, footing
 from hub.server.connection import Connection
 from hub.server.listener import listen
 from hub.server.protocol import _plain_request
-from hub.session import InboundBudget
 from hub.snapshot import Reading, Snapshot
 
 PATH = "/api/system/metrics"

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub import InvalidValue
-from hub.snapshot import Failure
-from hub.view import DEFAULT_METRICS, View
+from hub.snapshot import Failure, Gain, Growth
+from hub.view import DEFAULT_METRICS, Aggregate, View
 from tests.support.fakes import snapshot
 
-KNOWN = ("cpu", "memory", "disk", "queue_depth")
 DEFAULT = View(DEFAULT_METRICS)
 
 
@@ -59,58 +55,56 @@ def test_there_is_no_message_while_a_chosen_metric_has_no_reading() -> None:
     assert DEFAULT.encode(snapshot(cpu=1.0, memory=2.0)) is None
 
 
-@given(st.lists(st.sampled_from(KNOWN), min_size=1))
-def test_order_and_repetition_make_no_difference(chosen: list[str]) -> None:
-    view = View.of(chosen, KNOWN)
-    assert view == View.of(set(chosen), KNOWN)
-    assert list(view.metrics) == [name for name in KNOWN if name in chosen]
+# Other forms of the message
 
 
-@pytest.mark.parametrize(
-    ("query", "metrics"),
-    [
-        (b"", DEFAULT_METRICS),
-        (b"metrics=cpu", ("cpu",)),
-        (b"metrics=disk,cpu", ("cpu", "disk")),
-        (b"metrics=disk&metrics=cpu,disk", ("cpu", "disk")),
-        (b"metrics=cpu%2Cqueue_depth", ("cpu", "queue_depth")),
-    ],
-)
-def test_a_query_chooses_metrics(query: bytes, metrics: tuple[str, ...]) -> None:
-    assert View.parse(query, KNOWN) == View(metrics)
+def test_what_failed_is_null_in_a_partial_view_and_the_rest_is_there() -> None:
+    view = View(DEFAULT_METRICS, partial=True)
+    failed = {"cpu": 1.0, "memory": Failure("broken"), "disk": Failure("gone")}
+    assert encoded(view, **failed) == (
+        '{"cpu":1.0,"memory":null,"disk":null,"errors":{"memory":"broken","disk":"gone"},'
+        '"timestamp":"2025-11-10T12:30:45.123456+00:00"}'
+    )
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
-        (b"metrics=", "metrics"),
-        (b"metrics=cpu,", "metrics"),
-        (b"metrics=CPU", "metrics"),
-        (b"metrics=gpu", "metrics"),
-        (b"metrics= cpu", "metrics"),
-        (b"color=red", "color"),
-        (b"metrics=cpu&color", "color"),
-        (b"metrics=%ff", "query"),
-        (b"metrics=\xff", "query"),
-        (b"&".join([b"metrics=cpu"] * 101), "query"),
-    ],
-)
-def test_a_bad_query_is_refused_naming_the_parameter(query: bytes, parameter: str) -> None:
-    with pytest.raises(InvalidValue) as caught:
-        View.parse(query, KNOWN)
-    assert caught.value.field == parameter
-    assert "\n" not in str(caught.value)
+def test_a_partial_view_has_no_errors_where_nothing_failed() -> None:
+    view = View(DEFAULT_METRICS, partial=True)
+    assert encoded(view) == encoded(DEFAULT)
+    assert json.loads(encoded(view, cpu=1.0)) == {
+        "cpu": 1.0,
+        "memory": None,
+        "disk": None,
+        "timestamp": "2025-11-10T12:30:45.123456+00:00",
+    }
 
 
-def test_an_unknown_metric_is_told_the_valid_names() -> None:
-    with pytest.raises(InvalidValue, match="one or more of cpu, memory, disk, queue_depth"):
-        View.parse(b"metrics=gpu", KNOWN)
+def test_a_partial_view_that_has_nothing_at_all_says_nothing() -> None:
+    view = View(("cpu", "memory"), partial=True)
+    assert view.encode(snapshot(disk=1.0)) is None
 
 
-@given(st.binary() | st.text().map(lambda text: quote(text).encode()))
-def test_any_query_is_either_read_or_refused(query: bytes) -> None:
-    try:
-        view = View.parse(query, KNOWN)
-    except InvalidValue:
-        return
-    assert set(view.metrics) <= set(KNOWN)
+def test_a_numbered_view_shows_the_number_last() -> None:
+    frame = View(("cpu",), seq=True).encode(snapshot(), 7)
+    assert frame is not None
+    assert frame.text.endswith('"timestamp":"2025-11-10T12:30:45.123456+00:00","seq":7}')
+
+
+def test_growth_becomes_rates() -> None:
+    eth = Gain(2.0, (10, 4))
+    growth = Growth(("in_per_second", "out_per_second"), "interfaces", eth, {"eth0": eth})
+    values = json.loads(encoded(View(("network",)), network=growth))
+    rates = {"in_per_second": 5.0, "out_per_second": 2.0}
+    assert values["network"] == {**rates, "interfaces": {"eth0": rates}}
+
+
+def test_a_frame_as_an_event_has_its_timestamp_for_an_id() -> None:
+    frame = DEFAULT.encode(snapshot())
+    assert frame is not None
+    assert frame.event == (
+        b"id: 2025-11-10T12:30:45.123456+00:00\ndata: " + frame.payload + b"\n\n"
+    )
+
+
+def test_with_one_tick_all_rules_are_the_same_view() -> None:
+    assert View(("cpu",), aggregate=Aggregate.MAX) == View(("cpu",))
+    assert View(("cpu",), 2, Aggregate.MAX) != View(("cpu",), 2)

@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from hub.errors import Closure
 from hub.frame import Frame
-from hub.session import InboundBudget
+from hub.pump import InboundBudget
 from hub.subscriber import Observer, Outcome, Subscriber
 from hub.view import View
 
@@ -29,6 +29,7 @@ _PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
 _PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothing
 _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
+_BURST: Final = 32
 
 # The library would log every connection that ends; the session does that.
 _SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)  # noqa: LOG001 # unregistered
@@ -106,8 +107,17 @@ class Connection(Subscriber, asyncio.Protocol):
             return
         self._ready = True
         self._flow()
+        self._pull()
+
+    def _pull(self) -> None:
+        """Write what is due, but no more of a backlog at a time than others can wait for."""
+        written = 0
         while self._ready and (frame := self._take()) is not None:
             self._transport.write(frame.wire)
+            written += 1
+            if written >= _BURST and self._backlog is not None:
+                asyncio.get_running_loop().call_soon(self._pull)
+                return
 
     def probe(self) -> None:
         """See ``Subscriber``. Whoever has not answered the last ping is given up."""

@@ -13,11 +13,13 @@ from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
+from hub.http import peer_name
+from hub.pump import InboundBudget
 from hub.server import footing
 from hub.server.connection import Connection
 from hub.server.footing import Base
 from hub.server.listener import bound_kernel
-from hub.session import HANDOVER_EXTENSION, InboundBudget, peer_name
+from hub.session import HANDOVER_EXTENSION
 from hub.settings import Settings
 from hub.subscriber import Observer, Subscriber
 from hub.view import View

@@ -9,17 +9,19 @@ import logging.config
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
 import anyio
 import uvicorn
-from starlette.types import ASGIApp
 
+from hub.app import FEED_PATH, create_app
+from hub.core import Hub
+from hub.errors import Closure
+from hub.pump import InboundBudget
 from hub.server.protocol import BroadcastProtocol
-from hub.session import InboundBudget
 
 __all__ = ["QueryFilter", "Server", "configure_logging", "serve"]
 
@@ -30,7 +32,6 @@ _COLLECT_AFTER: Final = (2000, 20, 100)
 """New objects until the youngest are looked through, and how often that is until the older are."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_FEED: Final = "/api/system/metrics"
 
 
 class QueryFilter(logging.Filter):
@@ -82,12 +83,17 @@ class _Protocol(BroadcastProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but for three things.
+    """uvicorn's server, but for four things.
 
     It says where it listens, though it was given open sockets; a signal to stop is obeyed and
-    done with, rather than raised again afterwards, so that the exit status is 0; and it does
-    not look ten times a second whether there was one.
+    done with, rather than raised again afterwards, so that the exit status is 0; it does not look
+    ten times a second whether there was one; and it tells the application, by ``dismiss``, when
+    clients are to be sent away: answers that never end by themselves would otherwise hold it up.
     """
+
+    def __init__(self, config: uvicorn.Config, dismiss: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._dismiss = dismiss
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -111,7 +117,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             _logger.info("Hub running on %s (Press CTRL+C to quit)", _url("http", listener))
-            _logger.info("The feed is at %s%s", _url("ws", listener), _FEED)
+            _logger.info("The feed is at %s%s", _url("ws", listener), FEED_PATH)
 
     async def main_loop(self) -> None:
         """Keep the date header's time until told to stop, at a tenth of uvicorn's wake-ups."""
@@ -122,17 +128,18 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listeners, then every connection, within the time of grace."""
         _logger.info("Hub stopping")
+        self._dismiss()
         await super().shutdown(sockets)
         _logger.info("Hub stopped")
 
 
-def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool) -> None:
-    """Serve ``app`` on open sockets until SIGTERM or SIGINT; then close them all.
+def serve(hub: Hub, listeners: Sequence[socket.socket], *, access_log: bool) -> None:
+    """Serve a hub on open sockets until SIGTERM or SIGINT; then close them all.
 
     For a process that does nothing else: it also sets the cycle collector to rest.
     """
     config = uvicorn.Config(
-        app,
+        create_app(hub=hub),
         log_config=None,
         access_log=access_log,
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -143,7 +150,7 @@ def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, access_log: bool)
         proxy_headers=False,
     )
     _rest_the_collector()
-    Server(config).run(sockets=list(listeners))
+    Server(config, lambda: hub.dismiss(Closure.RESTART)).run(sockets=list(listeners))
 
 
 def _rest_the_collector() -> None:

@@ -1,0 +1,160 @@
+"""A view's live side: its window, its newest message, and who receives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from hub.frame import Frame
+from hub.history import History
+from hub.metrics import Kind
+from hub.snapshot import Snapshot
+from hub.subscriber import Subscriber
+from hub.view import View
+from hub.window import Window
+
+__all__ = ["Channel"]
+
+
+class Channel:
+    """A view that somebody subscribes to.
+
+    Args:
+        view: what they see.
+        kinds: of the view's metrics, by name.
+        history: what there was before.
+        resumed: whether the history reaches up to the present, so that the view begins with it.
+    """
+
+    def __init__(
+        self, view: View, kinds: Mapping[str, Kind], history: History, *, resumed: bool
+    ) -> None:
+        self.view = view
+        self.subscribers: dict[Subscriber, None] = {}
+        """Those who are offered every new frame, in the order in which they came."""
+        self.replaying: dict[Subscriber, None] = {}
+        """Those who still receive what was before."""
+        self._kinds = kinds
+        self._history = history
+        self._window = Window(view, kinds)
+        self._latest: Frame | None = None
+        self._greeted = False
+        self._number = history.end  # whatever the history has can be numbered below this
+        if resumed:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Take in the window that is being filled, and the one before."""
+        history, ticks = self._history, self.view.ticks
+        first = history.window(history.end - 1, ticks)
+        if ticks > 1 and first > history.start:
+            first = history.window(first - 1, ticks)
+        for position in range(first, history.end):
+            self._fill(history[position])
+
+    def update(self, snapshot: Snapshot) -> list[Frame]:
+        """Take in a snapshot; return the messages that it makes due, oldest first.
+
+        A view that has had nothing to say as yet says at once what it has.
+        """
+        frames = self._fill(snapshot)
+        silent = self._latest is None and not self._greeted
+        if silent and (first := self.greeting()) is not None:
+            frames.append(first)
+        return frames
+
+    def _fill(self, snapshot: Snapshot) -> list[Frame]:
+        frames: list[Frame] = []
+        for ended in self._window.add(snapshot):
+            frame = self.view.encode(ended, self._number + 1)
+            if frame is not None:
+                self._number += 1
+                self._latest = frame
+                frames.append(frame)
+        return frames
+
+    def greeting(self) -> Frame | None:
+        """Return what is to be seen at once on joining: the newest message.
+
+        While there is none yet, that is what the first window holds so far.
+        """
+        frame = self._latest
+        if frame is None and (so_far := self._window.so_far()) is not None:
+            frame = self.view.encode(so_far, self._number)
+        self._greeted = self._greeted or frame is not None
+        return frame
+
+    def join(self, subscriber: Subscriber) -> None:
+        """Offer a subscriber every frame from now on."""
+        self.replaying.pop(subscriber, None)
+        self.subscribers[subscriber] = None
+
+    def leave(self, subscriber: Subscriber) -> bool:
+        """Let a subscriber go; say whether it was there."""
+        if subscriber not in self:
+            return False
+        self.subscribers.pop(subscriber, None)
+        self.replaying.pop(subscriber, None)
+        return True
+
+    def __contains__(self, subscriber: object) -> bool:
+        return subscriber in self.subscribers or subscriber in self.replaying
+
+    def __len__(self) -> int:
+        return len(self.subscribers) + len(self.replaying)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        yield from self.subscribers
+        yield from self.replaying
+
+    def replay(self, subscriber: Subscriber, *, after: float, greet: bool) -> Iterator[Frame]:
+        """Return what the view said after a time in Unix seconds, then join the subscriber.
+
+        It reads the history as it is asked for frames, and joins at the moment when it has
+        reached the end, between two snapshots: nothing is said twice or left out. What has left
+        the history before it was asked for counts as dropped. ``greet`` says whether somebody who
+        finds nothing to replay is greeted with an older message.
+        """
+        self.replaying[subscriber] = None
+        return self._replay(subscriber, after, greet=greet)
+
+    def _replay(self, subscriber: Subscriber, after: float, *, greet: bool) -> Iterator[Frame]:
+        history, ticks = self._history, self.view.ticks
+        position = history.window(history.after(after), ticks)
+        number = self._number - self._count(position, after)
+        window = Window(self.view, self._kinds)
+        silent = True
+        while position < history.end:
+            if position < history.start:
+                lost = (history.start - position) // ticks
+                subscriber.skip(lost)
+                number += lost
+                position = history.window(history.start, ticks)
+                window = Window(self.view, self._kinds)
+                continue
+            for ended in window.add(history[position]):
+                frame = self.view.encode(ended, number + 1) if ended.time > after else None
+                if frame is not None:
+                    number += 1
+                    silent = False
+                    yield frame
+            position += 1
+        self.join(subscriber)
+        greeting = self.greeting() if silent else None
+        if greeting is not None and (greet or _time(greeting) > after):
+            yield greeting
+
+    def _count(self, position: int, after: float) -> int:
+        """Return how many messages a replay from ``position`` begins with, if they are numbered."""
+        if not self.view.seq:
+            return 0
+        window = Window(self.view, self._kinds)
+        return sum(
+            ended.time > after and self.view.content(ended) is not None
+            for past in range(position, self._history.end)
+            for ended in window.add(self._history[past])
+        )
+
+
+def _time(frame: Frame) -> float:
+    return datetime.fromisoformat(frame.timestamp).timestamp()

@@ -1,0 +1,71 @@
+"""The recent past: a bounded ring of snapshots."""
+
+from __future__ import annotations
+
+from hub.snapshot import Snapshot
+
+__all__ = ["History"]
+
+
+class History:
+    """The newest snapshots, each addressed by its position: how many there ever were before it.
+
+    Args:
+        capacity: how many are kept, at least one.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._ring: list[Snapshot] = []
+        self._end = 0
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest that is kept."""
+        return self._end - len(self._ring)
+
+    @property
+    def end(self) -> int:
+        """The position that the next one will have."""
+        return self._end
+
+    def append(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, at the cost of the oldest where there is no more room."""
+        if len(self._ring) < self._capacity:
+            self._ring.append(snapshot)
+        else:
+            self._ring[self._end % self._capacity] = snapshot
+        self._end += 1
+
+    def __getitem__(self, position: int) -> Snapshot:
+        """Return what is kept at a position.
+
+        Raises:
+            IndexError: it is not kept any more, or there is none yet.
+        """
+        if not self.start <= position < self._end:
+            raise IndexError(position)
+        return self._ring[position % self._capacity]
+
+    def after(self, time: float) -> int:
+        """Return the position from which on all are newer than ``time``, in Unix seconds."""
+        position = self._end
+        while position > self.start and self[position - 1].time > time:
+            position -= 1
+        return position
+
+    def window(self, position: int, ticks: int) -> int:
+        """Return where the window of ``ticks`` that holds ``position`` begins.
+
+        Where its beginning is not kept any more, that is where the next window begins; at
+        the end there is nothing yet, and so nothing before it.
+        """
+        if position >= self._end:
+            return self._end
+        number = self[position].tick // ticks
+        while position > self.start and self[position - 1].tick // ticks == number:
+            position -= 1
+        if position == self.start > 0 and self[position].tick % ticks:
+            while position < self._end and self[position].tick // ticks == number:
+                position += 1
+        return position

@@ -1,0 +1,174 @@
+"""The feed over plain HTTP: its latest message, its past in columns, and as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from typing import Final
+
+import anyio
+import orjson
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from hub.core import Hub
+from hub.errors import AtCapacity, InvalidValue, StreamClosed
+from hub.frame import Frame
+from hub.pump import EventPump
+from hub.request import COLUMNS, FEED, LATEST, Request, read
+from hub.snapshot import Value
+from hub.stall import EpisodeLog
+from hub.subscriber import QueuedSubscriber
+from hub.view import View
+
+__all__ = ["EventStream", "Queries", "peer_name", "refusal"]
+
+_PATIENCE: Final = 5.0
+"""Seconds that a request for the latest message may wait: families that nobody has asked for yet
+have to be sampled first, at the next tick or two."""
+
+_RETRY_AFTER: Final = {"Retry-After": "5"}
+_ROWS: Final = 256
+_RETRY_MILLISECONDS: Final = (1000, 5000)
+_STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx's way to be told not to gather the answer
+]
+
+
+def refusal(error: InvalidValue | AtCapacity) -> Response:
+    """Return the answer to a request that asks for what it cannot have."""
+    if isinstance(error, InvalidValue):
+        return JSONResponse({"error": str(error), "parameter": error.field}, 400)
+    return JSONResponse({"error": str(error)}, 503, _RETRY_AFTER)
+
+
+def peer_name(address: tuple[str, int] | None) -> str:
+    """Return a client's address as it is written in the log."""
+    if not address:
+        return "of unknown address"
+    host, port, *_ = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Queries:
+    """The endpoints that answer at once; none of them makes the hub sample more often."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def latest(self, request: HTTPRequest) -> Response:
+        """Answer with the latest message of a view, or with 304 to who has it already."""
+        try:
+            view = self._hub.request(_query(request), LATEST).view
+            self._hub.admit(view)
+        except (InvalidValue, AtCapacity) as error:
+            return refusal(error)
+        self._hub.start()
+        frame = await self._frame(view)
+        if frame is None:
+            return JSONResponse({"error": "there is no sample yet"}, 503, _RETRY_AFTER)
+        tag = f'"{hashlib.blake2b(frame.payload, digest_size=12).hexdigest()}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        if _matches(request.headers.get("If-None-Match", ""), tag):
+            return Response(None, 304, headers)
+        return Response(frame.payload, 200, headers, "application/json")
+
+    async def _frame(self, view: View) -> Frame | None:
+        """Subscribe for as long as one message takes."""
+        subscriber = QueuedSubscriber(view, 1, EpisodeLog(), name="of the latest message")
+        self._hub.add(subscriber)
+        try:
+            with anyio.move_on_after(_PATIENCE):
+                return await subscriber.receive()
+        except StreamClosed:
+            pass
+        finally:
+            self._hub.remove(subscriber)
+        return None
+
+    async def history(self, request: HTTPRequest) -> Response:
+        """Answer with the past of a view in columns, one of timestamps and one for each metric."""
+        try:
+            wanted = self._hub.request(_query(request), COLUMNS)
+        except InvalidValue as error:
+            return refusal(error)
+        self._hub.start()
+        body = orjson.dumps(await self._columns(wanted))
+        return Response(body, 200, {"Cache-Control": "no-cache"}, "application/json")
+
+    async def _columns(self, wanted: Request) -> dict[str, list[Value | None]]:
+        names = wanted.view.metrics
+        columns: dict[str, list[Value | None]] = {name: [] for name in ("timestamp", *names)}
+        for row, snapshot in enumerate(self._hub.past(wanted.view, wanted.history)):
+            columns["timestamp"].append(snapshot.timestamp)
+            for name in names:
+                columns[name].append(snapshot.value(name))
+            if row % _ROWS == _ROWS - 1:
+                await asyncio.sleep(0)  # others are served in between
+        return columns
+
+
+class EventStream:
+    """The live feed as server-sent events; an ASGI application for GET and HEAD."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client until it leaves or the hub ends the stream."""
+        try:
+            wanted = _resumed(HTTPRequest(scope), self._hub)
+            self._hub.admit(wanted.view)
+        except (InvalidValue, AtCapacity) as error:
+            await refusal(error)(scope, receive, send)
+            return
+        self._hub.start()
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        delay = random.randint(*_RETRY_MILLISECONDS)  # noqa: S311 # so that not all come at once
+        body = b"retry: %d\n\n" % delay
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._pump(wanted, scope, receive, send)
+
+    async def _pump(self, wanted: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        hub, name = self._hub, peer_name(scope.get("client"))
+        pump = EventPump(wanted.view, hub.settings.queue, hub.watch, name=name, send=send)
+        hub.add(pump, history=wanted.history, since=wanted.since)
+        try:
+            await pump.run(receive)
+        finally:
+            hub.remove(pump)
+
+
+def _resumed(request: HTTPRequest, hub: Hub) -> Request:
+    """Read what is asked for; a browser that comes back asks for what came since.
+
+    It repeats its first request and adds the last id it has seen (HTML standard, section 9.2.3),
+    which then takes the place of whatever the request says of the past.
+    """
+    wanted = hub.request(_query(request), FEED)
+    last = request.headers.get("Last-Event-ID", "")
+    if not last:
+        return wanted
+    try:
+        since = read({"since": last}, FEED, hub.offer()).since
+    except InvalidValue as error:
+        raise InvalidValue("Last-Event-ID", error.rule, error.value) from None
+    return Request(wanted.view, since=since)
+
+
+def _query(request: HTTPRequest) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query
+
+
+def _matches(wanted: str, tag: str) -> bool:
+    """Say whether an If-None-Match header names an entity tag (RFC 9110, section 13.1.2)."""
+    tags = {one.strip().removeprefix("W/") for one in wanted.split(",")}
+    return tag in tags or wanted.strip() == "*"
