@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hub.core import Hub
 from hub.http import EventStream, Queries
+from hub.request import FEED_PATH
 from hub.session import MetricsFeed
 from hub.settings import Settings
 
-__all__ = ["FEED_PATH", "create_app"]
-
-FEED_PATH: Final = "/api/system/metrics"
+__all__ = ["create_app"]
 
 
 def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> Starlette:
@@ -49,4 +46,6 @@ def _routes(hub: Hub) -> list[BaseRoute]:
         Route(FEED_PATH, queries.latest),
         Route(f"{FEED_PATH}/history", queries.history),
         Route(f"{FEED_PATH}/stream", EventStream(hub), methods=["GET"]),
+        Route("/openapi.json", queries.openapi),
+        Route("/asyncapi.json", queries.asyncapi),
     ]

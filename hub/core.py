@@ -239,9 +239,7 @@ class Hub:
                 "ask for one that others have, or come back later"
             )
 
-    def add(
-        self, subscriber: Subscriber, *, history: float = 0.0, since: float | None = None
-    ) -> None:
+    def add(self, subscriber: Subscriber, *, history: int = 0, since: float | None = None) -> None:
         """Let a subscriber in.
 
         It is offered the latest message at once, or else replayed those of the last ``history``
@@ -304,7 +302,7 @@ class Hub:
         *,
         interval: float | None = None,
         aggregate: str = "mean",
-        history: float = 0,
+        history: int = 0,
         partial: bool = False,
         seq: bool = False,
     ) -> AsyncIterator[AsyncIterator[Frame]]:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hub.core import Hub
+from hub.description import asyncapi, openapi
 from hub.errors import AtCapacity, InvalidValue, StreamClosed
 from hub.frame import Frame
 from hub.pump import EventPump
@@ -90,6 +91,17 @@ class Queries:
             self._hub.remove(subscriber)
         return None
 
+    async def openapi(self, request: HTTPRequest) -> Response:
+        """Answer with the contract of the HTTP routes."""
+        prefix = request.scope.get("root_path", "")
+        return JSONResponse(openapi(self._hub.offer(), prefix))
+
+    async def asyncapi(self, request: HTTPRequest) -> Response:
+        """Answer with the contract of the live feed."""
+        prefix, url = request.scope.get("root_path", ""), request.url
+        secure = url.scheme == "https"
+        return JSONResponse(asyncapi(self._hub.offer(), url.netloc, prefix, secure=secure))
+
     async def history(self, request: HTTPRequest) -> Response:
         """Answer with the past of a view in columns, one of timestamps and one for each metric."""
         try:
@@ -132,7 +144,8 @@ class EventStream:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         delay = random.randint(*_RETRY_MILLISECONDS)  # noqa: S311 # so that not all come at once
-        body = b"retry: %d\n\n" % delay
+        # A field of the first event: not all clients pass over an event without data.
+        body = b"retry: %d\n" % delay
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await self._pump(wanted, scope, receive, send)
 

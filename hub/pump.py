@@ -23,7 +23,7 @@ _logger = logging.getLogger("hub")
 
 _CLOSE_SECONDS: Final = 1.0
 _BURST: Final = 32
-_COMMENT: Final = b":\n\n"
+_COMMENT: Final = b":\n"
 
 
 class InboundBudget:

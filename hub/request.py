@@ -21,6 +21,7 @@ from hub.view import DEFAULT_METRICS, Aggregate, View
 __all__ = [
     "COLUMNS",
     "FEED",
+    "FEED_PATH",
     "LATEST",
     "MAX_INTERVAL",
     "Offer",
@@ -30,11 +31,14 @@ __all__ = [
     "read",
 ]
 
+FEED_PATH: Final = "/api/system/metrics"
+
 MAX_INTERVAL: Final = 3600
 """Seconds that a view's interval may be at most."""
 
 _QUERY_FIELDS: Final = 100
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})",
@@ -73,7 +77,7 @@ class Request:
     """
 
     view: View
-    history: float = 0.0
+    history: int = 0
     since: float | None = None
 
 
@@ -132,7 +136,7 @@ class _Interval:
     description: str
 
     def schema(self, offer: Offer) -> dict[str, object]:
-        base = offer.interval
+        base = int(offer.interval) if offer.interval.is_integer() else offer.interval
         return {
             "type": "number",
             "minimum": base,
@@ -160,18 +164,20 @@ class _Seconds:
     default: int
 
     def schema(self, offer: Offer) -> dict[str, object]:
+        kept = int(offer.history)
         return {
-            "type": "number",
+            "type": "integer",
             "minimum": 0,
-            "maximum": offer.history,
-            "default": min(self.default, offer.history),
+            "maximum": kept,
+            "default": min(self.default, kept),
         }
 
-    def read(self, text: str, offer: Offer) -> float:
-        if not _DECIMAL.fullmatch(text) or float(text) > offer.history:
-            rule = f"a number of seconds from 0 to {offer.history:g}, which is what is kept"
+    def read(self, text: str, offer: Offer) -> int:
+        kept = int(offer.history)
+        if not _WHOLE.fullmatch(text) or int(text) > kept:
+            rule = f"a whole number of seconds from 0 to {kept}, which is what is kept"
             raise InvalidValue(self.name, rule, text)
-        return float(text)
+        return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +302,10 @@ def _default_metrics(offer: Offer) -> tuple[str, ...]:
     return tuple(name for name in offer.names if name in DEFAULT_METRICS) or offer.names
 
 
-def _stretch(values: Mapping[str, Any], known: Mapping[str, object], offer: Offer) -> float:
+def _stretch(values: Mapping[str, Any], known: Mapping[str, object], offer: Offer) -> int:
     """Return how many seconds of the past are wanted, under whichever name it goes."""
     parameter = _SECONDS if _SECONDS.name in known else _HISTORY
-    seconds: float = values.get(parameter.name, min(parameter.default, offer.history))
+    seconds: int = values.get(parameter.name, min(parameter.default, int(offer.history)))
     return seconds
 
 

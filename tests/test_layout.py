@@ -28,6 +28,7 @@ ORDER = [
     "app",
     "session",
     "http",
+    "description",
     "pump",
     "core",
     "channel",

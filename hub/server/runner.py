@@ -17,10 +17,11 @@ from typing import Final
 import anyio
 import uvicorn
 
-from hub.app import FEED_PATH, create_app
+from hub.app import create_app
 from hub.core import Hub
 from hub.errors import Closure
 from hub.pump import InboundBudget
+from hub.request import FEED_PATH
 from hub.server.protocol import BroadcastProtocol
 
 __all__ = ["QueryFilter", "Server", "configure_logging", "serve"]
