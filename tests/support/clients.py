@@ -40,7 +40,9 @@ DEFAULT_MESSAGE: Final = re.compile(
 async def client(url: str) -> AsyncIterator[ClientConnection]:
     """Connect, within a deadline that holds for all that is done while connected."""
     with anyio.fail_after(2 * DEADLINE):
-        async with connect(url, compression=None, proxy=None, close_timeout=2) as websocket:
+        async with connect(
+            url, compression=None, proxy=None, close_timeout=2, max_queue=None
+        ) as websocket:
             yield websocket
 
 
