@@ -3,7 +3,8 @@
 psutil's calls block, and some have no timeout: a dead mount holds ``disk_usage`` for as long as it
 likes. So they run in one dedicated thread. When a metric does not answer in time, its thread is
 left alone with it and the others go on in a new one; the metric is asked again only once its old
-call has returned. Daemon threads hold up neither the event loop nor the end of the process.
+call has returned. Metrics that are known to take long have a thread each from the start, and
+nobody waits for them. Daemon threads hold up neither the event loop nor the end of the process.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
 from hub.clock import Clock
-from hub.metrics import Metric, plain_value
+from hub.metrics import Metric, reading_of
 from hub.snapshot import Failure, Reading
 
 __all__ = ["Collector", "ThreadCollector"]
@@ -50,11 +51,14 @@ class ThreadCollector:
         self._clock = clock
         self._worker: _Worker | None = None
         self._hung: dict[str, _Worker] = {}
+        self._background: dict[str, _Background] = {}
 
     async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
         """See ``Collector``. Cancellation leaves a running call to its thread."""
         readings: dict[str, Reading] = {}
-        rest = [metric for metric in metrics if not self._still_hangs(metric.name, readings)]
+        idle = [metric for metric in metrics if not self._still_hangs(metric.name, readings)]
+        self._glance([metric for metric in idle if metric.background], readings)
+        rest = [metric for metric in idle if not metric.background]
         patience = self._patience
         while rest:
             rest = await self._attempt(rest, patience, readings)
@@ -63,9 +67,23 @@ class ThreadCollector:
 
     def close(self) -> None:
         """See ``Collector``."""
+        self._glance([], {})
         if self._worker is not None:
             self._worker.dismiss()
             self._worker = None
+
+    def _glance(self, metrics: Sequence[Metric], readings: dict[str, Reading]) -> None:
+        """Read what is there of metrics that nobody waits for, and let go of all others."""
+        for name in self._background.keys() - {metric.name for metric in metrics}:
+            worker = self._background.pop(name).dismiss()
+            if worker is not None:
+                self._hung[name] = worker
+        for metric in metrics:
+            if metric.name not in self._background:
+                self._background[metric.name] = _Background(metric, self._clock)
+            reading = self._background[metric.name].glance()
+            if reading is not None:
+                readings[metric.name] = reading
 
     def _still_hangs(self, name: str, readings: dict[str, Reading]) -> bool:
         worker = self._hung.get(name)
@@ -74,11 +92,8 @@ class ThreadCollector:
         if not worker.busy:
             del self._hung[name]
             return False
-        readings[name] = self._late()
+        readings[name] = _late(self._patience)
         return True
-
-    def _late(self) -> Failure:
-        return Failure(f"no answer within {self._patience:g} s")
 
     async def _attempt(
         self, metrics: list[Metric], patience: float, readings: dict[str, Reading]
@@ -98,13 +113,57 @@ class ThreadCollector:
         if hung is None:
             return []
         self._set_aside(worker, hung.name)
-        readings[hung.name] = self._late()
+        readings[hung.name] = _late(self._patience)
         return [m for m in metrics if m is not hung and (m.prime or m.name not in readings)]
 
     def _set_aside(self, worker: _Worker, name: str) -> None:
         worker.dismiss()
         self._hung[name] = worker
         self._worker = None
+
+
+def _late(patience: float) -> Failure:
+    return Failure(f"no answer within {patience:g} s")
+
+
+class _Background:
+    """A metric that takes long, in a thread of its own, and its newest reading."""
+
+    _PATIENCE: Final = 10.0  # seconds; older than this the newest reading does not become
+
+    def __init__(self, metric: Metric, clock: Clock) -> None:
+        self._metric = metric
+        self._clock = clock
+        self._worker: _Worker | None = None
+        self._batch: _Batch | None = None
+        self._begun = 0.0
+        self._newest: Reading | None = None
+
+    def glance(self) -> Reading | None:
+        """Return the newest reading, if there is one; begin the next unless one is under way."""
+        batch = self._batch
+        if batch is None or batch.current is None:
+            self._newest = None if batch is None else batch.readings.get(self._metric.name)
+            self._begin()
+        elif self._clock.monotonic() - self._begun >= self._PATIENCE:
+            return _late(self._PATIENCE)
+        return self._newest
+
+    def _begin(self) -> None:
+        try:
+            worker = self._worker = self._worker or _Worker()
+        except RuntimeError as error:  # no more threads
+            self._newest = Failure.of(error)
+            return
+        self._begun = self._clock.monotonic()
+        self._batch = _Batch((self._metric,))
+        worker.submit(self._batch)
+
+    def dismiss(self) -> _Worker | None:
+        """Let go of the thread, which ends once what it is in returns."""
+        if self._worker is not None:
+            self._worker.dismiss()
+        return self._worker
 
 
 class _Batch:
@@ -167,6 +226,6 @@ class _Worker:
                 metric.prime()
                 self._primed.add(metric.name)
                 return None
-            return plain_value(metric.collect())
+            return reading_of(metric, metric.collect())
         except BaseException as error:  # nothing a collector does ends the thread
             return Failure.of(error)

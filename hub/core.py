@@ -14,10 +14,11 @@ from hub.channel import Channel
 from hub.clock import Clock, SystemClock
 from hub.collector import Collector, ThreadCollector
 from hub.errors import AtCapacity, Closure, InvalidValue
+from hub.families import standard_metrics
 from hub.frame import Frame
 from hub.history import History
 from hub.keepalive import Keepalive
-from hub.metrics import Kind, Metric, standard_metrics
+from hub.metrics import Kind, Metric
 from hub.request import FEED, Offer, Parameter, Request, parse, read
 from hub.sampler import Sampler
 from hub.settings import Settings

@@ -1,4 +1,4 @@
-"""The metric families: what each is called and how it is collected.
+"""What a metric family is, and what it may be worth.
 
 A collector is a plain function, called in the sampler's thread. It may raise, return nonsense or
 hang: that is one failed reading, and nobody else's concern.
@@ -12,16 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
-from functools import partial
 from typing import Final
 
-import psutil
-
 from hub.errors import InvalidValue
-from hub.settings import Settings
-from hub.snapshot import Value
+from hub.snapshot import Growth, Value
 
-__all__ = ["Kind", "Metric", "plain_value", "standard_metrics"]
+__all__ = ["Kind", "Metric", "plain_value", "reading_of"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _DEPTH: Final = 64  # orjson would go to 254
@@ -81,19 +77,18 @@ class Metric:
             raise InvalidValue("metric name", "no word of the message format", self.name)
 
 
-def standard_metrics(settings: Settings) -> tuple[Metric, ...]:
-    """Return the families that every hub offers, in the order of their keys in a message.
+def reading_of(metric: Metric, raw: object) -> Value | Growth:
+    """Copy what a metric's collector returned, as a snapshot may have it.
 
-    All are percentages. ``disk`` is used space as a share of what unprivileged users can have,
-    as ``df`` prints it. ``cpu`` is the whole machine's mean since the previous call in the same
-    thread (psutil keeps the baseline per thread).
+    Raises:
+        ValueError: it is not of the metric's kind, or strict JSON cannot say it.
     """
-    cpu = partial(psutil.cpu_percent, interval=None)
-    return (
-        Metric("cpu", cpu, prime=cpu, always=True),
-        Metric("memory", lambda: psutil.virtual_memory().percent, always=True),
-        Metric("disk", lambda: psutil.disk_usage(settings.disk_path).percent, always=True),
-    )
+    if metric.kind is not Kind.RATE:
+        return plain_value(raw)
+    if not isinstance(raw, Growth):
+        raise ValueError(f"a {type(raw).__name__} is not a Growth")  # noqa: TRY004 # as the rest
+    devices = {_key(name): gain for name, gain in raw.devices.items()}
+    return Growth(raw.names, raw.group, raw.total, devices)
 
 
 def plain_value(raw: object, depth: int = 0) -> Value:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from hub import Metric
 from hub.collector import ThreadCollector
-from hub.snapshot import Failure
+from hub.metrics import Kind
+from hub.snapshot import Failure, Gain, Growth
 from tests.support.fakes import FakeClock, settle
 
 PATIENCE = 0.5
@@ -272,3 +275,152 @@ def test_an_answer_that_comes_after_its_event_loop_is_gone_is_dropped() -> None:
     collector.close()
     thread.join(10)
     assert not thread.is_alive()
+
+
+# Metrics that nobody waits for
+
+
+async def ended(thread: threading.Thread) -> None:
+    await anyio.to_thread.run_sync(thread.join, 10)
+    assert not thread.is_alive()
+
+
+class Steps:
+    """A collector that takes one step each time it is let."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._began: SimpleQueue[str] = SimpleQueue()
+        self._may: SimpleQueue[object] = SimpleQueue()
+        self.metric = Metric("walk", self._collect, self._prime, background=True)
+
+    def _prime(self) -> None:
+        self._step("prime")
+
+    def _collect(self) -> object:
+        return self._step("collect")
+
+    def _step(self, name: str) -> object:
+        self.calls.append(name)
+        self._began.put(name)
+        outcome = self._may.get(timeout=10)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def began(self) -> str:
+        return await anyio.to_thread.run_sync(lambda: self._began.get(timeout=10))
+
+    def end(self, outcome: object = None) -> None:
+        self._may.put(outcome)
+
+
+async def collect_until(collector: ThreadCollector, metric: Metric, wanted: object) -> None:
+    """Collect until a step that has been let end is seen to have ended."""
+    with anyio.fail_after(10):
+        while (await collector.collect([metric])).get(metric.name) != wanted:
+            await anyio.lowlevel.checkpoint()  # the thread that ends the step tells nobody
+
+
+async def test_nobody_waits_for_a_metric_in_the_background(collector: ThreadCollector) -> None:
+    steps, other = Steps(), Metric("other", lambda: 2)
+    for _ in range(3):
+        assert await collector.collect([steps.metric, other]) == {"other": 2}
+    assert await steps.began() == "prime"
+    steps.end()
+    while len(steps.calls) == 1:
+        assert await collector.collect([steps.metric, other]) == {"other": 2}
+        await anyio.lowlevel.checkpoint()
+    for value in (1, 2):
+        assert await steps.began() == "collect"
+        steps.end(value)
+        await collect_until(collector, steps.metric, value)
+        assert await collector.collect([steps.metric, other]) == {"walk": value, "other": 2}
+    steps.end()
+
+
+async def test_a_failure_in_the_background_is_that_metric_s_and_is_over_when_it_is(
+    collector: ThreadCollector,
+) -> None:
+    steps = Steps()
+    outcomes: list[object] = [None, OSError(5, "Input/output error"), 3]
+    for outcome in outcomes:
+        steps.end(outcome)
+    await collect_until(collector, steps.metric, Failure("Input/output error"))
+    await collect_until(collector, steps.metric, 3)
+    steps.end()
+
+
+async def test_a_metric_in_the_background_that_hangs_costs_one_thread(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    before = samplers()
+    with hanging() as gate:
+        metric, other = Metric("walk", gate, background=True), Metric("other", lambda: 2)
+        for _ in range(9):
+            assert await collector.collect([metric, other]) == {"other": 2}
+            await clock.advance(1)
+        await clock.advance(1)
+        late = Failure("no answer within 10 s")
+        assert await collector.collect([metric, other]) == {"walk": late, "other": 2}
+        for _ in range(3):  # asked for now and then
+            assert await collector.collect([other]) == {"other": 2}
+            found = await collector.collect([metric, other])
+            assert isinstance(found["walk"], Failure)
+        assert gate.calls == 1
+        assert len(samplers() - before) == 2
+    await collect_until(collector, metric, 7)
+
+
+async def test_what_nobody_asks_for_any_more_lets_go_of_its_thread_and_is_primed_again(
+    collector: ThreadCollector,
+) -> None:
+    steps, before = Steps(), samplers()
+    steps.end()
+    steps.end(1)
+    await collect_until(collector, steps.metric, 1)
+    assert await steps.began() == "prime"
+    threads = samplers() - before
+    assert await collector.collect([]) == {}
+    steps.end()
+    for thread in threads:
+        await ended(thread)
+    steps.end()
+    steps.end(2)
+    await collect_until(collector, steps.metric, 2)
+    assert steps.calls[:2] == ["prime", "collect"]
+    assert "prime" in steps.calls[2:]
+    steps.end()
+
+
+async def test_without_a_thread_a_metric_in_the_background_has_failed(
+    collector: ThreadCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = Metric("walk", lambda: 1, background=True)
+
+    def no_more(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        found = await collector.collect([metric])
+    assert found == {"walk": Failure("can't start new thread")}
+    await collect_until(collector, metric, 1)
+
+
+# Kinds
+
+
+async def test_a_rate_is_a_growth_and_nothing_else_is(collector: ThreadCollector) -> None:
+    gain = Gain(1.0, (5,))
+    growth = Growth(("in_per_second",), "interfaces", gain, {"eth\udce9": gain})
+    metrics = [
+        Metric("network", lambda: growth, kind=Kind.RATE),
+        Metric("odd", lambda: 5, kind=Kind.RATE),
+        Metric("gauge", lambda: growth),
+    ]
+    assert await collector.collect(metrics) == {
+        "network": Growth(growth.names, growth.group, gain, {"eth?": gain}),
+        "odd": Failure("a int is not a Growth"),
+        "gauge": Failure("a Growth is not a JSON value"),
+    }

@@ -42,6 +42,7 @@ ORDER = [
     "frame",
     "sampler",
     "collector",
+    "families",
     "metrics",
     "clock",
     "snapshot",
@@ -53,7 +54,7 @@ ORDER = [
 THIRD_PARTY = {
     "anyio": {"clock", "collector", "http", "pump", "server.runner"},
     "orjson": {"http", "view"},
-    "psutil": {"metrics"},
+    "psutil": {"families"},
     "starlette": {"app", "http", "pump", "session"},
     "uvicorn": {"server.runner", "server.protocol", "server.footing"},
     "websockets": {"server.protocol", "server.connection"},

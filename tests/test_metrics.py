@@ -2,18 +2,16 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub import InvalidValue, Metric, Settings
-from hub.metrics import plain_value, standard_metrics
+from hub import InvalidValue, Metric
+from hub.metrics import plain_value
 
 
 @pytest.mark.parametrize("name", ["", "CPU", "9lives", "a-b", "a b", "x" * 65, "é", "a\n"])
@@ -26,27 +24,6 @@ def test_a_metric_needs_a_name_that_is_a_plain_word(name: str) -> None:
 def test_a_metric_cannot_take_a_word_of_the_message_format(name: str) -> None:
     with pytest.raises(InvalidValue, match="no word of the message format"):
         Metric(name, lambda: 1)
-
-
-def test_the_standard_families_are_percentages_of_this_machine(tmp_path: Path) -> None:
-    metrics = {m.name: m for m in standard_metrics(Settings(disk_path=str(tmp_path)))}
-    assert list(metrics) == ["cpu", "memory", "disk"]
-    for metric in metrics.values():
-        value = plain_value(metric.collect())
-        assert isinstance(value, float)
-        assert 0 <= value <= 100
-
-
-def test_disk_is_what_df_prints(tmp_path: Path) -> None:
-    disk = standard_metrics(Settings(disk_path=str(tmp_path)))[2]
-    usage = shutil.disk_usage(tmp_path)
-    assert plain_value(disk.collect()) == pytest.approx(
-        100 * usage.used / (usage.used + usage.free), abs=0.1
-    )
-
-
-def test_only_cpu_needs_priming() -> None:
-    assert [m.name for m in standard_metrics(Settings()) if m.prime is not None] == ["cpu"]
 
 
 @pytest.mark.parametrize(
