@@ -19,7 +19,6 @@ _INFO: Final = {
     "title": "System metrics",
     "version": _VERSION,
     "description": "One machine's metrics, sampled once an interval for everybody.",
-    "license": {"name": "MIT", "identifier": "MIT"},
 }
 _TIMESTAMP: Final = {
     "type": "string",

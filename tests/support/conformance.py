@@ -50,7 +50,7 @@ async def run_cases(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == 0, f"{process.returncode}: {errors.decode()}"
     return {row[0]: Verdict(*row) for row in json.loads(output)}
 
 
