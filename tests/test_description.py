@@ -151,7 +151,7 @@ routes = schemathesis.openapi.from_dict(cast("dict[str, Any]", openapi(Hub().off
 
 
 @routes.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_route_keeps_to_its_description(
     server: ServerProcess, case: schemathesis.Case[Any]
 ) -> None:

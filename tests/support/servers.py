@@ -155,6 +155,10 @@ class ServerProcess:
         """Wait for the process and return its exit status."""
         return await anyio.to_thread.run_sync(self.wait)
 
+    async def stopped(self) -> int:
+        """End the process without holding up the event loop; return its exit status."""
+        return await anyio.to_thread.run_sync(self.stop)
+
     def wait(self) -> int:
         status = self.process.wait(DEADLINE)
         self.log.join()
@@ -257,15 +261,17 @@ STARTERS: Final[dict[str, Starter]] = {
 }
 
 
-def _listener() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+def _listener(port: int = 0) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port), backlog=1024)
 
 
 class _InProcess:
     """What uvicorn is told when it serves an application inside the tests."""
 
-    def __init__(self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None) -> None:
-        self._listener = _listener()
+    def __init__(
+        self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None, port: int = 0
+    ) -> None:
+        self._listener = _listener(port)
         self.port: int = self._listener.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, loop="asyncio", ws=ws or "auto")
@@ -309,9 +315,9 @@ class LocalServer(_InProcess):
 
 
 @contextlib.asynccontextmanager
-async def serve_here(app: ASGIApp) -> AsyncIterator[LocalServer]:
+async def serve_here(app: ASGIApp, port: int = 0) -> AsyncIterator[LocalServer]:
     """Serve ``app`` in the running event loop."""
-    server = LocalServer(app)
+    server = LocalServer(app, port=port)
     task = asyncio.create_task(server.serve(), name="test-server")
     try:
         yield server
