@@ -8,20 +8,21 @@ Embedded in a FastAPI or Starlette application::
     hub.register(Metric("queue_depth", jobs.qsize))
     app.mount("/monitor", create_app(hub=hub))
 
-    async with hub.subscribe(metrics=("cpu", "queue_depth")) as frames:
+    async with hub.subscribe(metrics=("cpu", "queue_depth"), interval=5) as frames:
         async for frame in frames:
             print(frame.text)
 """
 
 from hub.app import create_app
 from hub.core import Hub, HubStatistics
-from hub.errors import Closure, InvalidValue
+from hub.errors import AtCapacity, Closure, InvalidValue
 from hub.frame import Frame
 from hub.metrics import Metric
 from hub.settings import Settings
 from hub.subscriber import SubscriberStatistics
 
 __all__ = [
+    "AtCapacity",
     "Closure",
     "Frame",
     "Hub",

@@ -38,7 +38,10 @@ class Channel:
         self._history = history
         self._window = Window(view, kinds)
         self._latest: Frame | None = None
-        self._greeted = False
+        self._silent: dict[Subscriber, None] = {}
+        """Those to whom there was nothing to say when they joined."""
+        self._told: dict[Subscriber, None] = {}
+        """Those who know already what the window holds, up to the newest snapshot."""
         self._number = history.end  # whatever the history has can be numbered below this
         if resumed:
             self._resume()
@@ -50,38 +53,57 @@ class Channel:
         if ticks > 1 and first > history.start:
             first = history.window(first - 1, ticks)
         for position in range(first, history.end):
-            self._fill(history[position])
+            for ended in self._window.add(history[position]):
+                self._say(ended)
 
-    def update(self, snapshot: Snapshot) -> list[Frame]:
-        """Take in a snapshot; return the messages that it makes due, oldest first.
+    def update(self, snapshot: Snapshot) -> list[tuple[Frame, list[Subscriber]]]:
+        """Take in a snapshot; return the messages that it makes due, and to whom, oldest first.
 
-        A view that has had nothing to say as yet says at once what it has.
+        Those who have heard nothing as yet hear at once what the window holds so far.
         """
-        frames = self._fill(snapshot)
-        silent = self._latest is None and not self._greeted
-        if silent and (first := self.greeting()) is not None:
-            frames.append(first)
-        return frames
-
-    def _fill(self, snapshot: Snapshot) -> list[Frame]:
-        frames: list[Frame] = []
+        told, self._told = self._told, {}
+        due: list[tuple[Frame, list[Subscriber]]] = []
         for ended in self._window.add(snapshot):
-            frame = self.view.encode(ended, self._number + 1)
+            frame = self._say(ended)
             if frame is not None:
-                self._number += 1
-                self._latest = frame
-                frames.append(frame)
-        return frames
+                # Where a window's last ticks were missed, some may have seen all of it before.
+                known = told if ended.tick != snapshot.tick else {}
+                due.append((frame, self._all_but(known)))
+        silent, self._silent = self._silent, {}
+        if silent and not due and (frame := self._provisional()) is not None:
+            due.append((frame, list(silent)))
+            self._told = silent
+        elif not due:
+            self._silent = silent
+        return due
 
-    def greeting(self) -> Frame | None:
-        """Return what is to be seen at once on joining: the newest message.
+    def _all_but(self, known: Mapping[Subscriber, None]) -> list[Subscriber]:
+        if not known:  # nearly always, and there may be thousands
+            return list(self.subscribers)
+        return [one for one in self.subscribers if one not in known]
+
+    def _say(self, ended: Snapshot) -> Frame | None:
+        """Encode the message about a window that has ended."""
+        frame = self.view.encode(ended, self._number + 1)
+        if frame is not None:
+            self._number += 1
+            self._latest = frame
+        return frame
+
+    def _provisional(self) -> Frame | None:
+        """Encode a message about the window that is being filled, if it holds anything."""
+        so_far = self._window.so_far()
+        return None if so_far is None else self.view.encode(so_far, self._number)
+
+    def greet(self, subscriber: Subscriber) -> Frame | None:
+        """Return what a subscriber is to see at once on joining: the newest message.
 
         While there is none yet, that is what the first window holds so far.
         """
-        frame = self._latest
-        if frame is None and (so_far := self._window.so_far()) is not None:
-            frame = self.view.encode(so_far, self._number)
-        self._greeted = self._greeted or frame is not None
+        if self._latest is not None:
+            return self._latest
+        frame = self._provisional()
+        (self._silent if frame is None else self._told)[subscriber] = None
         return frame
 
     def join(self, subscriber: Subscriber) -> None:
@@ -93,8 +115,8 @@ class Channel:
         """Let a subscriber go; say whether it was there."""
         if subscriber not in self:
             return False
-        self.subscribers.pop(subscriber, None)
-        self.replaying.pop(subscriber, None)
+        for group in (self.subscribers, self.replaying, self._silent, self._told):
+            group.pop(subscriber, None)
         return True
 
     def __contains__(self, subscriber: object) -> bool:
@@ -116,12 +138,14 @@ class Channel:
         finds nothing to replay is greeted with an older message.
         """
         self.replaying[subscriber] = None
-        return self._replay(subscriber, after, greet=greet)
-
-    def _replay(self, subscriber: Subscriber, after: float, *, greet: bool) -> Iterator[Frame]:
-        history, ticks = self._history, self.view.ticks
-        position = history.window(history.after(after), ticks)
+        position = self._history.begin(after, self.view.ticks)
         number = self._number - self._count(position, after)
+        return self._replay(subscriber, position, number, after, greet=greet)
+
+    def _replay(
+        self, subscriber: Subscriber, position: int, number: int, after: float, *, greet: bool
+    ) -> Iterator[Frame]:
+        history, ticks = self._history, self.view.ticks
         window = Window(self.view, self._kinds)
         silent = True
         while position < history.end:
@@ -140,7 +164,7 @@ class Channel:
                     yield frame
             position += 1
         self.join(subscriber)
-        greeting = self.greeting() if silent else None
+        greeting = self.greet(subscriber) if silent else None
         if greeting is not None and (greet or _time(greeting) > after):
             yield greeting
 

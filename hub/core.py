@@ -257,7 +257,7 @@ class Hub:
             subscriber.replay(channel.replay(subscriber, after=after, greet=since is None))
             return
         channel.join(subscriber)
-        greeting = channel.greeting()
+        greeting = channel.greet(subscriber)
         if greeting is not None:
             subscriber.offer(greeting)
 
@@ -281,7 +281,7 @@ class Hub:
     def past(self, view: View, seconds: float) -> Iterator[Snapshot]:
         """Iterate over a view's last ``seconds`` as they are now, reduced as it wishes."""
         history, after = self._history, self._ago(seconds)
-        first = history.window(history.after(after), view.ticks)
+        first = history.begin(after, view.ticks)
         snapshots = [history[position] for position in range(first, history.end)]
         window = Window(view, self._kinds(view))
         for snapshot in snapshots:
@@ -351,11 +351,7 @@ class Hub:
         self._latest = snapshot
         self._history.append(snapshot)
         self._delivery = self._hand_out(
-            [
-                (frame, list(channel.subscribers))
-                for channel in self._channels.values()
-                for frame in channel.update(snapshot)
-            ]
+            [due for channel in self._channels.values() for due in channel.update(snapshot)]
         )
         self._deliver_slice()
 
@@ -369,9 +365,9 @@ class Hub:
         self._next_slice = None
 
     def _deliver_slice(self) -> None:
-        unfinished = next(self._delivery, _FINISHED) is not _FINISHED
-        loop = asyncio.get_running_loop()
-        self._next_slice = loop.call_soon(self._deliver_slice) if unfinished else None
+        self._next_slice = None
+        if next(self._delivery, _FINISHED) is not _FINISHED:
+            self._next_slice = asyncio.get_running_loop().call_soon(self._deliver_slice)
 
     def _hand_out(self, rounds: list[tuple[Frame, list[Subscriber]]]) -> Iterator[None]:
         """Offer each frame to its subscribers; yield whenever a slice of time is over."""

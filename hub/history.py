@@ -54,6 +54,16 @@ class History:
             position -= 1
         return position
 
+    def begin(self, time: float, ticks: int) -> int:
+        """Return where to begin in order to see all windows of ``ticks`` that end after ``time``.
+
+        Those that ended before may be among them, and one that has not ended yet.
+        """
+        position = self.after(time)
+        if ticks > 1 and position == self._end > self.start:
+            position -= 1
+        return self.window(position, ticks)
+
     def window(self, position: int, ticks: int) -> int:
         """Return where the window of ``ticks`` that holds ``position`` begins.
 
