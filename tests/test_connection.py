@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -698,3 +699,72 @@ TestConnectionInAnyOrder = ConnectionMachine.TestCase
 TestConnectionInAnyOrder.settings = settings(
     deadline=None, max_examples=150, stateful_step_count=40
 )
+
+
+# A backlog
+
+
+def backlog(count: int) -> tuple[list[int], Iterator[Frame]]:
+    """Make a backlog of so many messages, and the list of those that have been asked for."""
+    asked: list[int] = []
+
+    def messages() -> Iterator[Frame]:
+        for number in range(count):
+            asked.append(number)
+            yield message(number)
+
+    return asked, messages()
+
+
+def numbers(wire: bytes) -> list[int]:
+    return [int(text.strip(b'{"n:}')) for text in texts(wire)]
+
+
+def test_a_backlog_is_written_in_bursts_between_which_others_run(stage: Stage) -> None:
+    asked, frames = backlog(100)
+
+    async def begin() -> list[int]:
+        stage.connection.replay(frames)
+        seen = [len(asked)]
+        while len(asked) < 100:
+            await asyncio.sleep(0)
+            seen.append(len(asked))
+        return seen
+
+    assert stage.loop.run_until_complete(begin()) == [32, 64, 96, 100]
+    assert numbers(stage.wire) == list(range(100))
+    assert stage.connection.statistics().delivered == 100
+
+
+def test_a_backlog_is_asked_for_only_as_far_as_the_transport_takes_it(stage: Stage) -> None:
+    stage.transport.room = 50
+    asked, frames = backlog(100)
+    stage.loop.do(lambda: stage.connection.replay(frames))
+    taken = len(asked)
+    assert taken < 10
+    assert stage.observer.told[-1:] == ["blocked"]
+    stage.transport.take(50)
+    assert taken < len(asked) < 20
+    stage.transport.take()
+    for _ in range(4):
+        stage.loop.do(lambda: None)
+    assert numbers(stage.wire) == list(range(100))
+
+
+def test_what_is_offered_after_a_backlog_comes_after_it(stage: Stage) -> None:
+    _, frames = backlog(5)
+    stage.loop.do(lambda: stage.connection.replay(frames))
+    stage.offer(5)
+    assert numbers(stage.wire) == [0, 1, 2, 3, 4, 5]
+
+
+def test_who_leaves_during_a_backlog_is_asked_for_nothing_more(stage: Stage) -> None:
+    stage.transport.room = 50
+    asked, frames = backlog(100)
+    stage.loop.do(lambda: stage.connection.replay(frames))
+    stage.close(Closure.RESTART)
+    taken = len(asked)
+    stage.transport.take()
+    assert len(asked) == taken
+    assert stage.transport.aborted
+    assert stage.leavers == [stage.connection]
