@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-isolation clean
+.PHONY: help run test check bench bench-isolation bench-views clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: $(VENV)/.test ## compare the hub with other servers and write benchmarks/
 
 bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy ones; flags go in ARGS
 	$(BIN)/python -m benchmarks.isolation $(ARGS)
+
+bench-views: $(VENV)/.test ## measure what many different views cost; flags go in ARGS
+	$(BIN)/python -m benchmarks.views $(ARGS)
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -48,6 +48,7 @@ class Cell:
     clients: int
     seconds: int
     stalled: int = 0
+    paths: tuple[str, ...] = (PATH,)
 
 
 def measure_all(cells: Sequence[Cell], cores: Cores) -> list[Measurement]:
@@ -91,7 +92,8 @@ def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], No
         _child(cell.contender.command, stderr=stderr) as server,
     ):
         port = _port(server, log)
-        order = Order(server.pid, port, PATH, cell.clients, cell.seconds, cell.stalled)
+        paths = list(cell.paths)
+        order = Order(server.pid, port, paths, cell.clients, cell.seconds, cell.stalled)
         return _run_load(order, cores, progress)
 
 

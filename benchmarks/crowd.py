@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import itertools
 import os
 import re
 import select
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 from benchmarks.wire import (
     CLOSE,
+    DEFAULT,
     PING,
     TEXT,
     Frame,
@@ -27,7 +29,7 @@ from benchmarks.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
 _BUFFER: Final = 65536
@@ -37,6 +39,7 @@ _INTEREST: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select
 _STATUS: Final = b"HTTP/1.1 101 "
 _ACCEPT: Final = re.compile(rb"\r\nsec-websocket-accept:[ \t]*(\S+)[ \t]*\r\n", re.IGNORECASE)
 _UPGRADE: Final = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+_METRICS: Final = re.compile(r"[?&]metrics=([a-z_,]+)")
 _EXTENSIONS: Final = re.compile(rb"\r\nsec-websocket-extensions:", re.IGNORECASE)
 
 
@@ -70,14 +73,16 @@ class Crowd:
     same bytes is all they have to find out. Anything else takes a slower way: frames in pieces,
     several at once, pings, closes, and late copies of an earlier message.
 
-    `receive_buffer` is each socket's SO_RCVBUF in bytes, the system's default if None.
+    Clients take `paths` in turn. `receive_buffer` is each socket's SO_RCVBUF in bytes, the
+    system's default if None.
     """
 
-    def __init__(self, port: int, path: str, receive_buffer: int | None = None) -> None:
+    def __init__(self, port: int, paths: Sequence[str], receive_buffer: int | None = None) -> None:
         self.ticks: Final[dict[bytes, Tick]] = {}
         self.lost = 0
         self._address: Final = ("127.0.0.1", port)
-        self._path: Final = path
+        self._paths: Final = paths
+        self._views: Final = frozenset(map(_metrics_of, paths))
         self._receive_buffer: Final = receive_buffer
         self._epoll: Final = select.epoll()
         self._buffer: Final = bytearray(_BUFFER)
@@ -108,7 +113,7 @@ class Crowd:
 
         Raises `LostClientsError` if one is refused or not all are there after `patience` seconds.
         """
-        waiting = collections.deque(_handshakes(self._path, count))
+        waiting = collections.deque(_handshakes(self._paths, count))
         began = time.monotonic()
         while waiting or self._opening:
             while waiting and len(self._opening) < in_flight:
@@ -207,9 +212,9 @@ class Crowd:
     def _take_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
         tick = self.ticks.get(whole)
         if tick is None:
-            message = read_message(frame.payload)
+            message = read_message(frame.payload, self._views)
             tick = self.ticks[whole] = Tick(whole, message.stamp, message.failed)
-            self._tick = tick
+        self._tick = tick
         if self._latest[number] >= tick.stamp:
             raise WrongBytesError(f"not later than the message before: {frame.payload!r}")
         self._latest[number] = tick.stamp
@@ -223,10 +228,15 @@ class Crowd:
         self._sockets.pop(number).close()
 
 
-def _handshakes(path: str, count: int) -> list[_Handshake]:
+def _metrics_of(path: str) -> tuple[str, ...]:
+    found = _METRICS.search(path)
+    return tuple(found[1].split(",")) if found else DEFAULT
+
+
+def _handshakes(paths: Sequence[str], count: int) -> list[_Handshake]:
     # All of them before the clock starts; each client has a key of its own.
     handshakes = []
-    for _ in range(count):
+    for path in itertools.islice(itertools.cycle(paths), count):
         key = base64.b64encode(os.urandom(16))
         request = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"

@@ -36,7 +36,7 @@ class Order:
 
     pid: int
     port: int
-    path: str
+    paths: list[str]
     clients: int
     seconds: int
     stalled: int = 0
@@ -106,7 +106,7 @@ class _Run:
             )
 
     def _crowd(self, receive_buffer: int | None = None) -> Crowd:
-        return Crowd(self._order.port, self._order.path, receive_buffer)
+        return Crowd(self._order.port, self._order.paths, receive_buffer)
 
     def _usage(self) -> _Usage:
         return _Usage(self._server.cpu_seconds(), self._load.cpu_seconds(), busy_seconds())

@@ -9,8 +9,12 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+DEFAULT: Final = ("cpu", "memory", "disk")
 TEXT: Final = 0x81
 CLOSE: Final = 0x88
 PING: Final = 0x89
@@ -77,8 +81,11 @@ def _payload_span(data: bytes) -> tuple[int, int | None]:
     return 4, length
 
 
-def read_message(payload: bytes) -> Message:
-    """Return what a text frame's payload says; raises `WrongBytesError` unless it is exact."""
+def read_message(payload: bytes, views: Collection[Sequence[str]] = (DEFAULT,)) -> Message:
+    """Return what a text frame's payload says; raises `WrongBytesError` unless it is exact.
+
+    `views` are the metrics that a message may have, in their order; it may be numbered, too.
+    """
     try:
         pairs = json.loads(
             payload.decode(), object_pairs_hook=tuple, parse_constant=_refuse_constant
@@ -86,8 +93,8 @@ def read_message(payload: bytes) -> Message:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise WrongBytesError(f"not JSON: {payload!r}") from error
     match _keys_of(pairs):
-        case ("cpu", "memory", "disk", "timestamp"):
-            return Message(_read_metrics(dict(pairs), payload), failed=False)
+        case (*names, "timestamp") | (*names, "timestamp", "seq") if tuple(names) in views:
+            return Message(_read_metrics(names, dict(pairs), payload), failed=False)
         case ("error", "timestamp") if isinstance(pairs[0][1], str):
             return Message(_read_stamp(pairs[1][1], payload), failed=True)
         case _:
@@ -104,8 +111,10 @@ def _keys_of(pairs: object) -> tuple[object, ...]:
     return tuple(pair[0] for pair in pairs if isinstance(pair, tuple))
 
 
-def _read_metrics(values: dict[str, Any], payload: bytes) -> float:
-    for name in ("cpu", "memory", "disk"):
+def _read_metrics(names: Iterable[Any], values: dict[str, Any], payload: bytes) -> float:
+    if not isinstance(values.get("seq", 0), int):
+        raise WrongBytesError(f"seq is not a whole number: {payload!r}")
+    for name in names:
         value = values[name]
         if not isinstance(value, float) or not math.isfinite(value) or not 0 <= value <= 100:
             raise WrongBytesError(f"{name} is not a percentage: {payload!r}")

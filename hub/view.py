@@ -66,18 +66,15 @@ class View:
 
     def content(self, snapshot: Snapshot) -> Mapping[str, object] | None:
         """Return what this view's message says, but for its time and number; see ``encode``."""
-        present = [name in snapshot.readings for name in self.metrics]
-        if not (any(present) if self.partial else all(present)):
+        readings = snapshot.readings
+        present = [name for name in self.metrics if name in readings]
+        if not present or (len(present) < len(self.metrics) and not self.partial):
             return None
-        failures = self._failures(snapshot)
-        if failures and not self.partial:
-            return _error(failures)
         values = {name: snapshot.value(name) for name in self.metrics}
-        return {**values, "errors": failures} if failures else values
-
-    def _failures(self, snapshot: Snapshot) -> dict[str, str]:
-        readings = ((name, snapshot.readings.get(name)) for name in self.metrics)
-        return {name: r.cause for name, r in readings if isinstance(r, Failure)}
+        failures = {n: r.cause for n in present if isinstance(r := readings[n], Failure)}
+        if not failures:
+            return values
+        return {**values, "errors": failures} if self.partial else _error(failures)
 
 
 def _error(failures: Mapping[str, str]) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ import pytest
 if not sys.platform.startswith("linux"):
     pytest.skip("the benchmarks need Linux", allow_module_level=True)
 
-from benchmarks import isolation
+from benchmarks import isolation, views
 from benchmarks.bench import BenchError, Cell, measure
 from benchmarks.contenders import Contender, python_contenders
 from benchmarks.crowd import Crowd, LostClientsError
@@ -34,6 +34,8 @@ from benchmarks.wire import (
     read_message,
     text_frame,
 )
+from hub import Hub
+from hub.request import FEED, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +214,7 @@ class Peer:
 def peer() -> Iterator[Peer]:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        Crowd(listener.getsockname()[1], "/feed") as crowd,
+        Crowd(listener.getsockname()[1], ["/feed"]) as crowd,
     ):
         listener.settimeout(5)
         peer = Peer(listener, crowd)
@@ -257,7 +259,7 @@ class TestHandshakes:
     def test_a_server_that_hangs_up_is_an_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with Crowd(port, "/feed") as crowd, pytest.raises(LostClientsError):
+        with Crowd(port, ["/feed"]) as crowd, pytest.raises(LostClientsError):
             crowd.open(3, 1)
 
 
@@ -415,6 +417,30 @@ class TestReports:
         assert "2,000 clients, a window of 20 s where some stall." in text
         assert "| hub | 50 % | 1,000 | 40.0 | 80.0 | 81.0 | 0 | 0 | 990 of 1,000 | 0.0 |" in text
 
+    def test_many_views_are_compared_with_one_by_their_medians(self) -> None:
+        rounds = [(n, row("hub", "hub", cpu_us=us).measurement) for n, us in VIEW_ROUNDS]
+        text = views.render(rounds, ("a machine",))
+        assert "| 50 | 12.00 | 40.0 | 80.0 | 0 | 0.0 |" in text
+        assert "of 50 views is 11.00 us per frame, that of 1 is 10.00: a ratio of 1.10." in text
+
+
+VIEW_ROUNDS = [(1, 10.0), (50, 12.0), (1, 10.0), (50, 11.0), (1, 99.0), (50, 10.5)]
+
+
+class TestViews:
+    def test_all_views_are_different_for_the_hub(self) -> None:
+        offer = Hub().offer()
+        paths = views.views(50)
+        queries = [path.partition("?")[2].encode() for path in paths]
+        assert len({parse(query, FEED, offer).view for query in queries}) == len(paths) == 50
+
+    def test_a_message_of_a_view_is_checked_for_its_own_metrics(self) -> None:
+        text = f'{{"memory":60.2,"timestamp":"{STAMP}","seq":7}}'.encode()
+        assert read_message(text, {("memory",)}).stamp == read_message(PAYLOAD).stamp
+        for wrong, chosen in ((text, ("cpu",)), (text.replace(b":7", b":7.5"), ("memory",))):
+            with pytest.raises(WrongBytesError):
+                read_message(wrong, {chosen})
+
 
 class TestMachine:
     def test_numbers_of_clients_are_cut_to_what_fits(self) -> None:
@@ -438,6 +464,12 @@ class TestEndToEnd:
         assert 0 < found.lag_p50_ms <= found.lag_p99_ms <= found.lag_max_ms
         assert found.cpu_us > 0
         assert shares == [1.0]
+
+    def test_the_hub_delivers_every_view(self) -> None:
+        hub = next(one for one in python_contenders() if one.key == "hub")
+        cell = Cell(hub, clients=9, seconds=1, paths=views.views(9))
+        found = measure(cell, Cores.split(), lambda _: None)
+        assert (found.frames, found.drops, found.lost) == (9, 0, 0)
 
     def test_a_server_that_does_not_start_is_an_error(self) -> None:
         cell = self.cell(sys.executable, "-c", "raise SystemExit('no port left')")

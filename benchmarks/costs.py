@@ -1,0 +1,170 @@
+"""What the past costs, inside one process: `python -m benchmarks.costs`."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import machine
+from benchmarks.report import table
+from hub.channel import Channel
+from hub.errors import Closure
+from hub.history import History
+from hub.metrics import Kind
+from hub.snapshot import Gain, Growth, Reading, Snapshot
+from hub.stall import EpisodeLog
+from hub.subscriber import Outcome, Subscriber
+from hub.view import DEFAULT_METRICS, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hub.frame import Frame
+
+_HOUR: Final = 3600
+_NAMES: Final = ("read_bytes", "write_bytes", "read_count", "write_count")
+_KINDS: Final = {
+    "disk_io": Kind.RATE,
+    "network": Kind.RATE,
+}
+_TERMS: Final = """\
+Snapshots are made up: percentages for the families that are always sampled; for all of them also
+16 cores, load, memory in bytes, 4 file systems, 4 disks and 4 interfaces. Memory is what Python
+has allocated for an hour of snapshots, one a second. Times are the best of several rounds."""
+
+
+class _Reader(Subscriber):
+    """Takes frames only when they are taken from it."""
+
+    def offer(self, frame: Frame) -> Outcome:
+        return self._hold(frame)
+
+    def close(self, closure: Closure) -> None:
+        self.closure = closure
+
+    def _pull(self) -> None:
+        """Wait to be read."""
+
+    def read(self) -> int:
+        """Take all there is; return how much that was."""
+        count = 0
+        while self._take() is not None:
+            count += 1
+        return count
+
+
+def _percent() -> float:
+    return round(random.uniform(0, 100), 1)
+
+
+def _growth(group: str, devices: int) -> Growth:
+    def gain() -> Gain:
+        return Gain(random.uniform(0.99, 1.01), tuple(random.randrange(10**6) for _ in _NAMES))
+
+    return Growth(_NAMES, group, gain(), {f"{group}{n}": gain() for n in range(devices)})
+
+
+def _percentages() -> dict[str, Reading]:
+    return {name: _percent() for name in (*DEFAULT_METRICS, "swap")}
+
+
+def _everything() -> dict[str, Reading]:
+    return {
+        **_percentages(),
+        "cores": [_percent() for _ in range(16)],
+        "load": [_percent() for _ in range(3)],
+        "memory_bytes": {name: random.randrange(10**10) for name in _NAMES},
+        "disks": {f"/mnt/{n}": _percent() for n in range(4)},
+        "disk_io": _growth("devices", 4),
+        "network": _growth("interfaces", 4),
+    }
+
+
+def _hour(readings: Callable[[], dict[str, Reading]], begin: int = 1_762_776_000) -> History:
+    history = History(_HOUR)
+    for tick in range(begin, begin + _HOUR):
+        history.append(Snapshot(tick, tick + random.random(), readings()))
+    return history
+
+
+def _memory(readings: Callable[[], dict[str, Reading]]) -> float:
+    """Return the MiB that an hour takes."""
+    tracemalloc.start()
+    history = _hour(readings)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return taken / 2**20 if history.end else 0.0
+
+
+def _best(action: Callable[[], object], rounds: int = 5) -> float:
+    """Return the least time that it took, in ms."""
+
+    def once() -> float:
+        begin = time.perf_counter()
+        action()
+        return time.perf_counter() - begin
+
+    return 1e3 * min(once() for _ in range(rounds))
+
+
+def _channel(view: View, history: History) -> Channel:
+    kinds = {name: _KINDS.get(name, Kind.GAUGE) for name in view.metrics}
+    return Channel(view, kinds, history, resumed=True)
+
+
+def _replayed(view: View, history: History) -> int:
+    reader = _Reader(view, 8, EpisodeLog(), name="reader")
+    reader.replay(_channel(view, history).replay(reader, after=0.0, greet=True))
+    return reader.read()
+
+
+def _lines() -> list[tuple[str, str]]:
+    hour, full = _hour(_percentages), _hour(_everything)
+    default, everything = View(DEFAULT_METRICS), View(tuple(_everything()))
+    return [
+        ("an hour of what is always sampled", f"{_memory(_percentages):.1f} MiB"),
+        ("an hour of everything", f"{_memory(_everything):.1f} MiB"),
+        *(("first subscriber of interval=" + str(n), _seeding(n, hour)) for n in (60, 600, 3600)),
+        ("replay of an hour, default", _per_frame(default, hour)),
+        ("replay of an hour, numbered", _per_frame(View(DEFAULT_METRICS, seq=True), hour)),
+        ("replay of an hour, everything", _per_frame(everything, full)),
+    ]
+
+
+def _seeding(ticks: int, history: History) -> str:
+    view = View(DEFAULT_METRICS, ticks)
+    return f"{_best(lambda: _channel(view, history)):.2f} ms"
+
+
+def _per_frame(view: View, history: History) -> str:
+    took = _best(lambda: _replayed(view, history))
+    return f"{took:.1f} ms, {1e3 * took / _HOUR:.1f} us per message"
+
+
+def render() -> str:
+    """Measure, and return the report as Markdown."""
+    parts = (
+        "# What the past costs",
+        _TERMS,
+        "\n".join(table(("what", "cost"), _lines())),
+        "\n".join(f"- {line}" for line in machine.describe(machine.Cores.split())),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Measure, write the report and print it; return the process's exit status."""
+    report = render()
+    output = Path(__file__).parent / "results"
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "costs.md").write_text(report)
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
