@@ -58,7 +58,16 @@ class Tick:
 
 
 @dataclass(slots=True)
+class _View:
+    """What clients of one path have in common: the metrics they get, and the newest message."""
+
+    metrics: tuple[str, ...]
+    tick: Tick = field(default_factory=lambda: Tick(b"", 0.0))
+
+
+@dataclass(slots=True)
 class _Handshake:
+    view: _View
     request: bytes
     accept: bytes
     sent: bool = False
@@ -82,11 +91,10 @@ class Crowd:
         self.lost = 0
         self._address: Final = ("127.0.0.1", port)
         self._paths: Final = paths
-        self._views: Final = frozenset(map(_metrics_of, paths))
         self._receive_buffer: Final = receive_buffer
         self._epoll: Final = select.epoll()
         self._buffer: Final = bytearray(_BUFFER)
-        self._tick = Tick(b"", 0.0)
+        self._views: Final[dict[int, _View]] = {}
         self._sockets: Final[dict[int, socket.socket]] = {}
         self._receive: Final[dict[int, Callable[[bytearray], int]]] = {}
         self._latest: Final[dict[int, float]] = {}
@@ -136,6 +144,7 @@ class Crowd:
         self._sockets[number] = client
         self._receive[number] = client.recv_into
         self._latest[number] = 0.0
+        self._views[number] = handshake.view
         self._opening[number] = handshake
         client.connect_ex(self._address)
         self._epoll.register(number, _INTEREST)
@@ -144,26 +153,24 @@ class Crowd:
         # The measuring loop: every name it uses is local, every call in it is one of C's.
         now, buffer, receive = time.time, self._buffer, self._receive
         latest, partial = self._latest, self._partial
-        same, tick = buffer.startswith, self._tick
-        frame, stamp, note = tick.frame, tick.stamp, tick.arrivals.append
+        same, views = buffer.startswith, self._views
         for number, _ in events:
+            tick = views[number].tick
             try:
                 size = receive[number](buffer)
             except OSError as error:
                 self._take_trouble(number, error)
                 continue
             if (
-                size == len(frame)
-                and same(frame)
-                and latest[number] < stamp
+                size == len(tick.frame)
+                and same(tick.frame)
+                and latest[number] < tick.stamp
                 and number not in partial
             ):
-                latest[number] = stamp
-                note(now())
+                latest[number] = tick.stamp
+                tick.arrivals.append(now())
             else:
                 self._take_slowly(number, size)
-                tick = self._tick
-                frame, stamp, note = tick.frame, tick.stamp, tick.arrivals.append
 
     def _take_trouble(self, number: int, error: OSError) -> None:
         handshake = self._opening.get(number)
@@ -210,11 +217,11 @@ class Crowd:
             self._partial[number] = data
 
     def _take_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
-        tick = self.ticks.get(whole)
+        tick, view = self.ticks.get(whole), self._views[number]
         if tick is None:
-            message = read_message(frame.payload, self._views)
+            message = read_message(frame.payload, (view.metrics,))
             tick = self.ticks[whole] = Tick(whole, message.stamp, message.failed)
-        self._tick = tick
+        view.tick = tick
         if self._latest[number] >= tick.stamp:
             raise WrongBytesError(f"not later than the message before: {frame.payload!r}")
         self._latest[number] = tick.stamp
@@ -236,14 +243,15 @@ def _metrics_of(path: str) -> tuple[str, ...]:
 def _handshakes(paths: Sequence[str], count: int) -> list[_Handshake]:
     # All of them before the clock starts; each client has a key of its own.
     handshakes = []
-    for path in itertools.islice(itertools.cycle(paths), count):
+    views = [(path, _View(_metrics_of(path))) for path in paths]
+    for path, view in itertools.islice(itertools.cycle(views), count):
         key = base64.b64encode(os.urandom(16))
         request = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key.decode()}\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n"
         )
-        handshakes.append(_Handshake(request.encode(), accept_key(key)))
+        handshakes.append(_Handshake(view, request.encode(), accept_key(key)))
     return handshakes
 
 

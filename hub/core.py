@@ -252,6 +252,7 @@ class Hub:
         except AtCapacity:
             subscriber.close(Closure.AT_CAPACITY)
             return
+        subscriber.view = channel.view  # equal views are one object
         after = self._ago(history) if history else since
         if after is not None:
             subscriber.replay(channel.replay(subscriber, after=after, greet=since is None))
