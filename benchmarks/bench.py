@@ -166,6 +166,22 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text().splitlines()[-_TAIL:])
 
 
+def report_to(path: Path, make: Callable[[], str]) -> int:
+    """Make a report, write and print it; return the process's exit status."""
+    end_on_sigterm()
+    try:
+        report = make()
+    except BenchError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report)
+    print(report)
+    return 0
+
+
 def end_on_sigterm() -> None:
     """Have SIGTERM unwind the stack as Ctrl-C does, so that no child outlives this process."""
     signal.signal(signal.SIGTERM, _interrupt)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
-from benchmarks.bench import BenchError, Cell, end_on_sigterm, measure_all
+from benchmarks.bench import Cell, measure_all, report_to
 from benchmarks.contenders import HUB, python_contenders
 from benchmarks.report import table
 from benchmarks.servers.feed import PATH
@@ -101,18 +101,7 @@ def _run(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the report and print it; return the process's exit status."""
     options = _arguments(arguments)
-    end_on_sigterm()
-    try:
-        report = _run(options)
-    except BenchError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "views.md").write_text(report)
-    print(report)
-    return 0
+    return report_to(options.output / "views.md", lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -406,6 +406,13 @@ def test_processes_that_end_meanwhile_are_left_out(machine: Machine) -> None:
     assert machine.walk() == [(2, 0.0)]
 
 
+def test_a_process_whose_time_went_back_is_taken_for_a_new_one(machine: Machine) -> None:
+    process = machine.run(1, 50.0)
+    machine.table.prime()
+    process.seconds = 0.2
+    assert machine.walk() == [(1, 20.0)]
+
+
 def test_a_number_that_is_used_again_is_never_shown_under_the_old_name(machine: Machine) -> None:
     old = machine.run(1, 50.0, "old")
     machine.table.prime()

@@ -109,6 +109,15 @@ async def test_ticks_are_numbered_by_the_time_of_day_and_missed_ones_leave_a_gap
         assert ticks(bench) == [1, 2, 5, 6]
 
 
+async def test_a_tick_that_is_late_has_the_number_of_when_it_was_due() -> None:
+    async with running(Bench()) as bench:
+        bench.clock.set_wall(int(START) + 0.7)
+        await bench.clock.advance(1)
+        await bench.clock.jump(1.9)
+        await bench.clock.advance(1)
+        assert ticks(bench) == [1, 2, 3]
+
+
 async def test_a_clock_that_drifts_neither_skips_nor_repeats_a_number() -> None:
     async with running(Bench()) as bench:
         for second in range(1, 600):
