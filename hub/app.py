@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from hub.admission import Admission
 from hub.core import Hub
-from hub.http import EventStream, Queries
-from hub.request import FEED_PATH
+from hub.guard import Guard
+from hub.http import EventStream, Operations, Queries
+from hub.request import FEED_PATH, RESTRICTED_FEED_PATH
 from hub.session import MetricsFeed
 from hub.settings import Settings
+from hub.telemetry import Telemetry
 
 __all__ = ["create_app"]
 
@@ -19,7 +23,8 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
 
     Mounted, it needs no wiring: the hub starts with its first use and stops with its event loop.
     A host that wants it explicit makes the hub itself and enters ``hub.lifespan`` in its own
-    lifespan. The hub is the application's ``state.hub``.
+    lifespan. The hub is the application's ``state.hub``, and who may come in its
+    ``state.admission``.
 
     Args:
         settings: for a hub of the application's own.
@@ -31,21 +36,32 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     if hub is not None and settings is not None:
         raise TypeError("create_app takes settings or a hub, not both")
     hub = hub or Hub(settings)
+    admission = Admission(hub)
     app = Starlette(
-        routes=_routes(hub),
+        routes=_routes(hub, admission),
         lifespan=hub.lifespan,
     )
     app.state.hub = hub
+    app.state.admission = admission
     return app
 
 
-def _routes(hub: Hub) -> list[BaseRoute]:
+def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
+    """List the routes; whoever asks after the hub's health may call it by any name."""
     queries = Queries(hub)
-    return [
-        WebSocketRoute(FEED_PATH, MetricsFeed(hub)),
+    operations = Operations(hub, Telemetry(hub, admission))
+    guarded: list[BaseRoute] = [
+        WebSocketRoute(FEED_PATH, MetricsFeed(hub, admission)),
+        WebSocketRoute(RESTRICTED_FEED_PATH, MetricsFeed(hub, admission, restricted=True)),
         Route(FEED_PATH, queries.latest),
         Route(f"{FEED_PATH}/history", queries.history),
-        Route(f"{FEED_PATH}/stream", EventStream(hub), methods=["GET"]),
+        Route(f"{FEED_PATH}/stream", EventStream(hub, admission), methods=["GET"]),
+        Route("/metrics", operations.figures),
         Route("/openapi.json", queries.openapi),
         Route("/asyncapi.json", queries.asyncapi),
+    ]
+    return [
+        Route("/livez", operations.live),
+        Route("/readyz", operations.ready),
+        Mount("/", routes=guarded, middleware=[Middleware(Guard, admission)]),
     ]

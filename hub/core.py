@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -16,11 +17,13 @@ from hub.collector import Collector, ThreadCollector
 from hub.errors import AtCapacity, Closure, InvalidValue
 from hub.families import standard_metrics
 from hub.frame import Frame
+from hub.histogram import Distribution
 from hub.history import History
 from hub.keepalive import Keepalive
+from hub.lag import LagMeter
 from hub.metrics import Kind, Metric
 from hub.request import FEED, Offer, Parameter, Request, parse, read
-from hub.sampler import Sampler
+from hub.sampler import Sampler, SamplerStatistics
 from hub.settings import Settings
 from hub.snapshot import Snapshot
 from hub.stall import EpisodeLog, StallWatch
@@ -35,6 +38,12 @@ _logger = logging.getLogger("hub")
 _SLICE_SECONDS: Final = 0.001
 _SLICE_CHECK: Final = 32
 _FINISHED: Final = object()
+_STALE: Final = 3
+"""Intervals after which the newest snapshot is too old for the hub to be ready."""
+
+_DRAIN_SECONDS: Final = 0.02
+"""How long to go on at a time between those who are sent away one after another."""
+
 _PATIENCE: Final = (0.5, 5.0)
 """Seconds that collecting may take: half an interval, but no less and no more than these."""
 
@@ -46,16 +55,36 @@ class HubStatistics:
     Attributes:
         subscribers: receivers of any view.
         views: distinct views among them; each is encoded once a tick.
-        ticks: snapshots sampled.
-        missed: ticks that passed unsampled because the machine or the process stood still.
         overruns: deliveries that were still under way when the next snapshot came.
+        delivered: frames handed on to sockets and readers, also of subscribers that have left.
+        dropped: frames that subscribers did not take in time.
+        overtaken: of those, the ones that the history gave up before they were replayed.
+        closed: subscribers that the hub itself has closed, by the reason.
+        age: seconds since the newest snapshot, or None before the first.
+        lag: seconds by which the event loop was late.
+        sampler: what the sampler has done, or None before it has begun.
     """
 
     subscribers: int
     views: int
-    ticks: int
-    missed: int
     overruns: int
+    delivered: int
+    dropped: int
+    overtaken: int
+    closed: Mapping[Closure, int]
+    age: float | None
+    lag: Distribution
+    sampler: SamplerStatistics | None
+
+    @property
+    def ticks(self) -> int:
+        """Snapshots sampled."""
+        return self.sampler.ticks if self.sampler else 0
+
+    @property
+    def missed(self) -> int:
+        """Ticks that passed unsampled because the machine or the process stood still."""
+        return self.sampler.missed if self.sampler else 0
 
 
 class Hub:
@@ -90,11 +119,16 @@ class Hub:
         self._history = History(max(1, round(self.settings.history / self.settings.interval)))
         self._channels: dict[View, Channel] = {}
         self._watch = StallWatch(self.settings.stall_timeout, self._clock)
+        self._lag = LagMeter(self._clock)
         self._keepalive = Keepalive(self._subscribers, self._clock)
         self._reset()
 
     def _reset(self) -> None:
         self._latest: Snapshot | None = None
+        self._latest_at = 0.0
+        self._draining = False
+        self._gone = (0, 0, 0)
+        self._closed = Counter[Closure]()
         self._delivery: Iterator[None] = iter(())
         self._next_slice: asyncio.Handle | None = None
         self._overruns = 0
@@ -127,14 +161,47 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """Return the counters as they are now."""
-        sampled = self._sampler.statistics() if self._sampler else None
+        subscribers = self._subscribers()
+        totals = [self._gone, *(one.totals for one in subscribers)]
+        delivered, dropped, overtaken = map(sum, zip(*totals, strict=True))
         return HubStatistics(
-            subscribers=len(self._subscribers()),
+            subscribers=len(subscribers),
             views=len(self._channels),
-            ticks=sampled.ticks if sampled else 0,
-            missed=sampled.missed if sampled else 0,
             overruns=self._overruns,
+            delivered=delivered,
+            dropped=dropped,
+            overtaken=overtaken,
+            closed=dict(self._closed),
+            age=None if self._latest is None else self._clock.monotonic() - self._latest_at,
+            lag=self._lag.distribution(),
+            sampler=self._sampler.statistics() if self._sampler else None,
         )
+
+    @property
+    def clock(self) -> Clock:
+        """What tells and passes the hub's time."""
+        return self._clock
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot, if there is one."""
+        return self._latest
+
+    @property
+    def draining(self) -> bool:
+        """Whether the hub sends its subscribers away and should be given no more."""
+        return self._draining
+
+    def unready(self) -> str | None:
+        """Return why nobody should be sent here now, in a few words; None if all is well."""
+        if self._draining:
+            return "draining"
+        if self._latest is None:
+            return "starting"
+        age = self._clock.monotonic() - self._latest_at
+        if age > _STALE * self.settings.interval:
+            return f"the newest sample is {age:.1f} s old"
+        return None
 
     # Its life
 
@@ -169,6 +236,24 @@ class Hub:
         for subscriber in self._subscribers():
             subscriber.close(closure)
 
+    async def drain(self, closure: Closure, seconds: float = 0.0) -> None:
+        """Close every subscriber for the reason given, evenly spread over ``seconds``.
+
+        From now on the hub is not ready, and is to be given no new subscribers. Cancelled, it
+        closes all the others at once.
+        """
+        self._draining = True
+        subscribers = self._subscribers()
+        start = self._clock.monotonic()
+        try:
+            for count, subscriber in enumerate(subscribers):
+                due = start + seconds * count / len(subscribers)
+                if due - self._clock.monotonic() > _DRAIN_SECONDS:
+                    await self._clock.sleep_until(due)
+                subscriber.close(closure)
+        finally:
+            self.dismiss(closure)
+
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 # ASGI's
         """Run the hub for the length of an ``async with``, for instance as an ASGI lifespan."""
@@ -191,6 +276,7 @@ class Hub:
             clock=self._clock,
         )
         self._keepalive.start()
+        self._lag.start()
         try:
             await self._sampler.run()
         except Exception:
@@ -198,6 +284,7 @@ class Hub:
             self.dismiss(Closure.STOPPING)
         finally:
             self._keepalive.stop()
+            self._lag.stop()
             self._watch.stop()
             collector.close()
 
@@ -216,14 +303,18 @@ class Hub:
         metrics = (m for m in self._metrics.values() if restricted or not m.restricted)
         return Offer(tuple(metrics), self.settings.interval, self.settings.history)
 
-    def request(self, query: bytes, parameters: Sequence[Parameter] = FEED) -> Request:
+    def request(
+        self, query: bytes, parameters: Sequence[Parameter] = FEED, *, restricted: bool = False
+    ) -> Request:
         """Read what a request's query string asks for, in the words of ``parameters``.
+
+        ``restricted`` families may be asked for where it says so.
 
         Raises:
             InvalidValue: it asks for what the hub does not offer.
         """
         if query or parameters is not FEED:
-            return parse(query, parameters, self.offer())
+            return parse(query, parameters, self.offer(restricted=restricted))
         if self._default is None:
             self._default = parse(query, FEED, self.offer())
         return self._default
@@ -295,7 +386,15 @@ class Hub:
             return
         if not channel:
             del self._channels[subscriber.view]
+        self._retire(subscriber)
         self._watch.gone(subscriber)
+
+    def _retire(self, subscriber: Subscriber) -> None:
+        """Keep what is to be counted of a subscriber that is gone."""
+        gone, totals = self._gone, subscriber.totals
+        self._gone = (gone[0] + totals[0], gone[1] + totals[1], gone[2] + totals[2])
+        if subscriber.closure is not None:
+            self._closed[subscriber.closure] += 1
 
     @asynccontextmanager
     async def subscribe(
@@ -350,6 +449,7 @@ class Hub:
         """
         self._finish_delivery()
         self._latest = snapshot
+        self._latest_at = self._clock.monotonic()
         self._history.append(snapshot)
         self._delivery = self._hand_out(
             [due for channel in self._channels.values() for due in channel.update(snapshot)]

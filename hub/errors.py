@@ -1,14 +1,14 @@
-"""What can be wrong with what the hub is given, and why it closes a connection.
+"""What can be wrong with what the hub is given, whom it refuses, and why it closes a connection.
 
-Both are values that travel upward; nothing here acts.
+All are values that travel upward; nothing here acts.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
-__all__ = ["AtCapacity", "Closure", "InvalidValue", "StreamClosed"]
+__all__ = ["AtCapacity", "Closure", "InvalidValue", "Reason", "Refused", "StreamClosed"]
 
 _SHOWN: Final = 80
 
@@ -23,8 +23,51 @@ class InvalidValue(ValueError):
         super().__init__(f"{_named(field)} must be {rule}, not {_shown(value)}")
 
 
-class AtCapacity(Exception):
-    """The hub serves as much as it may; one line says of what. Later it may be had."""
+class Reason(StrEnum):
+    """Every reason for which somebody is not let in: its name and the HTTP status that tells it."""
+
+    PARAMETER = "parameter", 400
+    MALFORMED = "malformed", 400
+    TOKEN = "token", 401
+    HOST = "host", 403
+    ORIGIN = "origin", 403
+    TIMEOUT = "timeout", 408
+    ADDRESS = "address", 429
+    RATE = "rate", 429
+    TOO_LARGE = "too_large", 431
+    CAPACITY = "capacity", 503
+    STOPPING = "stopping", 503
+    VIEWS = "views", 503
+
+    status: int
+
+    def __new__(cls, name: str, status: int) -> Reason:
+        """Make a member that is its name and carries its status."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.status = status
+        return member
+
+
+class Refused(Exception):
+    """Somebody may not come in; the text says in one line why, and what to do about it.
+
+    Attributes:
+        reason: the kind of it.
+        retry_after: whole seconds after which it may be different, if it may.
+    """
+
+    def __init__(self, reason: Reason, text: str, *, retry_after: int | None = None) -> None:
+        self.reason = reason
+        self.retry_after = retry_after
+        super().__init__(text)
+
+
+class AtCapacity(Refused):
+    """There is no room for another view. Later there may be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Reason.VIEWS, text, retry_after=5)
 
 
 def _named(field: str) -> str:

@@ -1,4 +1,4 @@
-"""The feed over plain HTTP: its latest message, its past in columns, and as server-sent events."""
+"""The feed over plain HTTP, and what operators ask of the hub."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from typing import Final
 import anyio
 import orjson
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from hub.admission import Admission, Transport, Visit
 from hub.core import Hub
 from hub.description import asyncapi, openapi
-from hub.errors import AtCapacity, InvalidValue, StreamClosed
+from hub.errors import InvalidValue, StreamClosed
 from hub.frame import Frame
 from hub.pump import EventPump
 from hub.request import COLUMNS, FEED, LATEST, Request, read
 from hub.snapshot import Value
 from hub.stall import EpisodeLog
 from hub.subscriber import QueuedSubscriber
+from hub.telemetry import Telemetry
 from hub.view import View
 
-__all__ = ["EventStream", "Queries", "peer_name", "refusal"]
+__all__ = ["EventStream", "Operations", "Queries"]
 
 _PATIENCE: Final = 5.0
 """Seconds that a request for the latest message may wait: families that nobody has asked for yet
 have to be sampled first, at the next tick or two."""
 
 _RETRY_AFTER: Final = {"Retry-After": "5"}
+_UNCACHED: Final = {"Cache-Control": "no-store"}
 _ROWS: Final = 256
 _RETRY_MILLISECONDS: Final = (1000, 5000)
 _STREAM_HEADERS: Final = [
@@ -40,34 +43,20 @@ _STREAM_HEADERS: Final = [
 ]
 
 
-def refusal(error: InvalidValue | AtCapacity) -> Response:
-    """Return the answer to a request that asks for what it cannot have."""
-    if isinstance(error, InvalidValue):
-        return JSONResponse({"error": str(error), "parameter": error.field}, 400)
-    return JSONResponse({"error": str(error)}, 503, _RETRY_AFTER)
-
-
-def peer_name(address: tuple[str, int] | None) -> str:
-    """Return a client's address as it is written in the log."""
-    if not address:
-        return "of unknown address"
-    host, port, *_ = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 class Queries:
-    """The endpoints that answer at once; none of them makes the hub sample more often."""
+    """The endpoints that answer at once; none of them makes the hub sample more often.
+
+    Each raises InvalidValue for what the hub does not offer, and Refused for what it has no
+    room for.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def latest(self, request: HTTPRequest) -> Response:
         """Answer with the latest message of a view, or with 304 to who has it already."""
-        try:
-            view = self._hub.request(_query(request), LATEST).view
-            self._hub.admit(view)
-        except (InvalidValue, AtCapacity) as error:
-            return refusal(error)
+        view = self._hub.request(_query(request), LATEST).view
+        self._hub.admit(view)
         self._hub.start()
         frame = await self._frame(view)
         if frame is None:
@@ -104,10 +93,7 @@ class Queries:
 
     async def history(self, request: HTTPRequest) -> Response:
         """Answer with the past of a view in columns, one of timestamps and one for each metric."""
-        try:
-            wanted = self._hub.request(_query(request), COLUMNS)
-        except InvalidValue as error:
-            return refusal(error)
+        wanted = self._hub.request(_query(request), COLUMNS)
         self._hub.start()
         body = orjson.dumps(await self._columns(wanted))
         return Response(body, 200, {"Cache-Control": "no-cache"}, "application/json")
@@ -124,21 +110,58 @@ class Queries:
         return columns
 
 
+class Operations:
+    """What those who run the hub ask of it: whether it is well, and its figures."""
+
+    def __init__(self, hub: Hub, telemetry: Telemetry) -> None:
+        self._hub = hub
+        self._telemetry = telemetry
+
+    async def live(self, _request: HTTPRequest) -> Response:
+        """Answer as long as the event loop turns."""
+        return PlainTextResponse("ok\n", headers=_UNCACHED)
+
+    async def ready(self, _request: HTTPRequest) -> Response:
+        """Answer with 200 if clients may be sent here, else with 503 and the reason."""
+        self._hub.start()
+        reason = self._hub.unready()
+        if reason is None:
+            return PlainTextResponse("ready\n", headers=_UNCACHED)
+        return PlainTextResponse(f"not ready: {reason}\n", 503, headers=_UNCACHED)
+
+    async def figures(self, request: HTTPRequest) -> Response:
+        """Answer with all figures, as OpenMetrics or in the older text format."""
+        body, media_type = self._telemetry.expose(request.headers.get("Accept", ""))
+        return Response(body, headers={**_UNCACHED, "Content-Type": media_type})
+
+
 class EventStream:
     """The live feed as server-sent events; an ASGI application for GET and HEAD."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, admission: Admission) -> None:
         self._hub = hub
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one client until it leaves or the hub ends the stream."""
+        """Serve one client until it leaves or the hub ends the stream.
+
+        Raises:
+            InvalidValue: the query asks for what the hub does not offer.
+            Refused: the client may not come in; nothing has been sent yet.
+        """
+        self._admission.knock(scope)
+        wanted = _resumed(HTTPRequest(scope), self._hub)
+        self._hub.admit(wanted.view)
+        visit = self._admission.enter(scope, Transport.EVENTS)
         try:
-            wanted = _resumed(HTTPRequest(scope), self._hub)
-            self._hub.admit(wanted.view)
-        except (InvalidValue, AtCapacity) as error:
-            await refusal(error)(scope, receive, send)
-            return
-        self._hub.start()
+            self._hub.start()
+            await self._serve(wanted, visit, scope, receive, send)
+        finally:
+            self._admission.leave(visit)
+
+    async def _serve(
+        self, wanted: Request, visit: Visit, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -147,11 +170,11 @@ class EventStream:
         # A field of the first event: not all clients pass over an event without data.
         body = b"retry: %d\n" % delay
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        await self._pump(wanted, scope, receive, send)
+        await self._pump(wanted, visit, receive, send)
 
-    async def _pump(self, wanted: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        hub, name = self._hub, peer_name(scope.get("client"))
-        pump = EventPump(wanted.view, hub.settings.queue, hub.watch, name=name, send=send)
+    async def _pump(self, wanted: Request, visit: Visit, receive: Receive, send: Send) -> None:
+        hub = self._hub
+        pump = EventPump(wanted.view, hub.settings.queue, hub.watch, name=visit, send=send)
         hub.add(pump, history=wanted.history, since=wanted.since)
         try:
             await pump.run(receive)

@@ -62,7 +62,7 @@ class Pump(Subscriber):
     __slots__ = ("_context", "_scope", "_send", "_sender")
 
     def __init__(
-        self, view: View, capacity: int, observer: Observer, *, name: str, send: Send
+        self, view: View, capacity: int, observer: Observer, *, name: object, send: Send
     ) -> None:
         super().__init__(view, capacity, observer, name=name)
         self._context = contextvars.copy_context()

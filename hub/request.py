@@ -24,6 +24,7 @@ __all__ = [
     "FEED_PATH",
     "LATEST",
     "MAX_INTERVAL",
+    "RESTRICTED_FEED_PATH",
     "Offer",
     "Parameter",
     "Request",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 FEED_PATH: Final = "/api/system/metrics"
+RESTRICTED_FEED_PATH: Final = "/api/system/ws"
 
 MAX_INTERVAL: Final = 3600
 """Seconds that a view's interval may be at most."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hub.clock import Clock
 from hub.collector import Collector
+from hub.histogram import Distribution, Histogram
 from hub.metrics import Metric
 from hub.snapshot import Failure, Snapshot
 
@@ -21,12 +23,26 @@ _FIRST_SECONDS: Final = 1.0
 """How long at most the first measurement lasts, so that long intervals do not start silent."""
 
 
+_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
 @dataclass(frozen=True, slots=True)
 class SamplerStatistics:
-    """Attributes: ``ticks`` sampled, and ``missed`` ones that came due while another was late."""
+    """What a sampler has done.
+
+    Attributes:
+        ticks: snapshots taken.
+        missed: ticks that came due while another was late.
+        lateness: seconds by which ticks began after they were due.
+        duration: seconds that collecting took.
+        failures: ticks in which a metric could not be collected, by its name.
+    """
 
     ticks: int
     missed: int
+    lateness: Distribution
+    duration: Distribution
+    failures: Mapping[str, int]
 
 
 class Sampler:
@@ -61,10 +77,19 @@ class Sampler:
         self._tick: int | None = None
         self._ticks = 0
         self._missed = 0
+        self._lateness = Histogram(_BOUNDS)
+        self._duration = Histogram(_BOUNDS)
+        self._failures: Counter[str] = Counter()
 
     def statistics(self) -> SamplerStatistics:
         """Return the counters as they are now."""
-        return SamplerStatistics(self._ticks, self._missed)
+        return SamplerStatistics(
+            ticks=self._ticks,
+            missed=self._missed,
+            lateness=self._lateness.distribution(),
+            duration=self._duration.distribution(),
+            failures=dict(self._failures),
+        )
 
     async def run(self) -> None:
         """Sample until cancelled. The first collection only primes; it is not published."""
@@ -77,6 +102,7 @@ class Sampler:
             late = self._clock.monotonic() - deadline
             passed = int(late // self._interval)
             self._missed += passed
+            self._lateness.observe(late)
             await self._sample(passed + 1, late - passed * self._interval)
             due += passed + 1
 
@@ -84,9 +110,12 @@ class Sampler:
         """Take the snapshot that comes ``step`` ticks after the last one, ``late`` by seconds."""
         time = self._clock.time()
         self._tick = _number(self._tick, step, (time - late) / self._interval)
+        begun = self._clock.monotonic()
         readings = await self._collector.collect(self._demand())
+        self._duration.observe(self._clock.monotonic() - begun)
         self._ticks += 1
         snapshot = Snapshot(self._tick, time, readings)
+        self._failures.update(snapshot.failures.keys())
         self._log.note(snapshot)
         self._publish(snapshot)
 

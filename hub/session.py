@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from hub.admission import SUBPROTOCOL, Admission, Transport, Visit
 from hub.core import Hub
-from hub.errors import AtCapacity, InvalidValue
-from hub.http import peer_name, refusal
 from hub.pump import WebSocketPump
 from hub.request import Request
 from hub.settings import Settings
@@ -39,52 +37,82 @@ class Handover(Protocol):
         settings: Settings,
         observer: Observer,
         left: Callable[[Subscriber], None],
+        name: object,
     ) -> Subscriber | None:
         """Turn the connection into a subscriber that writes to the transport by itself.
 
         The application then returns without another event. ``settings`` bound what a client
         that does not keep up may hold. ``left`` is called once, when the connection has ended,
-        whoever ended it. None means that the connection is gone already.
+        whoever ended it. ``name`` is the subscriber's. None means that the connection is
+        gone already.
         """
         ...
 
 
 class MetricsFeed:
-    """The endpoint as an ASGI application for WebSocket scopes; counts its clients for the log."""
+    """The endpoint as an ASGI application for WebSocket scopes; counts its clients for the log.
 
-    def __init__(self, hub: Hub) -> None:
+    Args:
+        hub: whose feed it is.
+        admission: says who may come in.
+        restricted: whether it is the feed of all families, for those who have a token.
+    """
+
+    def __init__(self, hub: Hub, admission: Admission, *, restricted: bool = False) -> None:
         self._hub = hub
+        self._admission = admission
+        self._restricted = restricted
+        self._kind = "Authenticated" if restricted else "Public"
         self._total = 0
         self._on_left = self._left  # one bound method for all connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection until it ends, or until the server has taken it over."""
+        """Serve one connection until it ends, or until the server has taken it over.
+
+        Raises:
+            InvalidValue: the query asks for what the hub does not offer.
+            Refused: the client may not come in; nothing has been sent yet.
+        """
         await receive()  # the opening handshake
-        try:
-            request = self._hub.request(scope["query_string"])
-            self._hub.admit(request.view)
-        except (InvalidValue, AtCapacity) as error:
-            await _refuse(scope, receive, send, error)
-            return
+        self._admission.knock(scope)
+        if self._restricted:
+            self._admission.authenticate(scope)
+        request = self._hub.request(scope["query_string"], restricted=self._restricted)
+        self._hub.admit(request.view)
+        visit = self._admission.enter(scope, Transport.WEBSOCKET)
         self._hub.start()
         handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
         if handover is None:
-            await self._pump(request, scope, receive, send)
+            await self._pump(request, visit, _accept(scope), receive, send)
         else:
-            await self._hand_over(request, handover, send)
+            await self._hand_over(request, visit, handover, _accept(scope), send)
 
-    async def _hand_over(self, request: Request, handover: Handover, send: Send) -> None:
-        handover.prepare()
-        await send({"type": "websocket.accept"})
-        hub = self._hub
-        subscriber = handover.hand_over(request.view, hub.settings, hub.watch, self._on_left)
+    async def _hand_over(
+        self, request: Request, visit: Visit, handover: Handover, accept: Message, send: Send
+    ) -> None:
+        hub, subscriber = self._hub, None
+        try:
+            handover.prepare()
+            await send(accept)
+            subscriber = handover.hand_over(
+                request.view, hub.settings, hub.watch, self._on_left, visit
+            )
+        finally:
+            if subscriber is None:
+                self._admission.leave(visit)
         if subscriber is not None:
             self._joined(subscriber, request)
 
-    async def _pump(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.accept"})
-        hub, name = self._hub, peer_name(scope.get("client"))
-        pump = WebSocketPump(request.view, hub.settings.queue, hub.watch, name=name, send=send)
+    async def _pump(
+        self, request: Request, visit: Visit, accept: Message, receive: Receive, send: Send
+    ) -> None:
+        hub = self._hub
+        try:
+            await send(accept)
+        except BaseException:
+            self._admission.leave(visit)
+            raise
+        pump = WebSocketPump(request.view, hub.settings.queue, hub.watch, name=visit, send=send)
         self._joined(pump, request)
         try:
             await pump.run(receive)
@@ -93,21 +121,19 @@ class MetricsFeed:
 
     def _joined(self, subscriber: Subscriber, request: Request) -> None:
         self._total += 1
-        _logger.info("Public WS client connected. Total: %d", self._total)
+        _logger.info("%s WS client connected. Total: %d", self._kind, self._total)
         self._hub.add(subscriber, history=request.history, since=request.since)
 
     def _left(self, subscriber: Subscriber) -> None:
         self._hub.remove(subscriber)
+        self._admission.leave(cast("Visit", subscriber.name))
         self._total -= 1
-        _logger.info("Public WS client disconnected. Total: %d", self._total)
+        _logger.info("%s WS client disconnected. Total: %d", self._kind, self._total)
 
 
-async def _refuse(
-    scope: Scope, receive: Receive, send: Send, error: InvalidValue | AtCapacity
-) -> None:
-    """Say no before accepting, as HTTP where the server can, else as its bare 403."""
-    with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for an answer
-        if "websocket.http.response" in scope.get("extensions", {}):
-            await refusal(error)(scope, receive, send)
-        else:
-            await send({"type": "websocket.close"})
+def _accept(scope: Scope) -> Message:
+    """Return the event that accepts; a browser that asks for subprotocols has to be given one."""
+    accept: Message = {"type": "websocket.accept"}
+    if SUBPROTOCOL in scope.get("subprotocols", ()):
+        accept["subprotocol"] = SUBPROTOCOL
+    return accept

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from hub.errors import InvalidValue
+from hub.names import check_host, check_origin
+from hub.rate import check_rate
 
 __all__ = ["Settings"]
+
+
+_TOKEN: Final = re.compile(r"[!-+\--~]{1,256}", re.ASCII)  # visible, and no comma
 
 
 def _system_root() -> str:
@@ -29,6 +37,16 @@ class Settings:
         queue: frames held for a subscriber that does not keep up, 1 to 1024; when one more
             comes, the oldest goes.
         stall_timeout: seconds, 1 to 3600, after which a subscriber that takes nothing is cut off.
+        max_clients: how many may follow the feed at once, 1 to 1,000,000; None is what the
+            limit on open files leaves, less 256.
+        max_clients_per_ip: how many of them may have the same address, or None. IPv6 addresses
+            are the same if their first 64 bits are.
+        connect_rate: how often one address may come, such as ``20/second``, or None.
+        allow_host: names under which the hub may be called, beside that of the address at which
+            a request arrives; ``*`` is any.
+        allow_origin: pages that may call it, beside those of its own host: origins, host names,
+            or ``*`` for any.
+        tokens: what opens the authenticated feed; none opens it to nobody.
 
     Raises:
         InvalidValue: a value breaks its rule.
@@ -40,6 +58,12 @@ class Settings:
     views: int = 256
     queue: int = 8
     stall_timeout: float = 15.0
+    max_clients: int | None = None
+    max_clients_per_ip: int | None = None
+    connect_rate: str | None = None
+    allow_host: tuple[str, ...] = ()
+    allow_origin: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         _check_seconds("interval", self.interval, low=0.1, high=60)
@@ -47,6 +71,14 @@ class Settings:
         _check_seconds("history", self.history, low=0, high=86400)
         _check_count("queue", self.queue, high=1024)
         _check_count("views", self.views, high=65536)
+        for name in ("max_clients", "max_clients_per_ip"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), high=1_000_000)
+        if self.connect_rate is not None:
+            check_rate("connect_rate", self.connect_rate)
+        _check_each("allow_host", self.allow_host, check_host)
+        _check_each("allow_origin", self.allow_origin, check_origin)
+        _check_each("tokens", self.tokens, _check_token)
         path: object = self.disk_path
         if not isinstance(path, str) or not path or "\0" in path:
             raise InvalidValue("disk_path", "a path", self.disk_path)
@@ -60,3 +92,18 @@ def _check_seconds(name: str, value: object, *, low: float, high: float) -> None
 def _check_count(name: str, value: object, *, high: int) -> None:
     if type(value) is not int or not 1 <= value <= high:
         raise InvalidValue(name, f"a whole number from 1 to {high}", value)
+
+
+def _check_each(name: str, values: object, check: Callable[[str, str], object]) -> None:
+    if not isinstance(values, tuple):
+        raise InvalidValue(name, "a tuple of text", type(values).__name__)
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidValue(name, "a tuple of text", type(value).__name__)
+        check(name, value)
+
+
+def _check_token(name: str, token: str) -> None:
+    if not _TOKEN.fullmatch(token):  # what it is must not be told
+        rule = "1 to 256 visible ASCII characters other than a comma"
+        raise InvalidValue(name, rule, "what was given")

@@ -40,7 +40,7 @@ class SubscriberStatistics:
     Attributes:
         offered: frames published to it while it was open.
         delivered: frames handed on to its socket or its reader.
-        dropped: frames given up because the queue was full.
+        dropped: frames given up because the queue was full, or gone before they were replayed.
         pending: frames in the queue now.
         peak: the most frames that have been pending at once.
     """
@@ -79,18 +79,18 @@ class Subscriber(ABC):
         view: what it receives.
         capacity: frames that may be pending.
         observer: told when it blocks, flows, is slow, has recovered.
-        name: who receives, for the log.
+        name: who receives, which is written in the log as its ``str``.
     """
 
     __slots__ = (
         "_backlog", "_blocked", "_capacity", "_delivered", "_dropped", "_held", "_lost",
-        "_observer", "_peak", "closure", "name", "view",
+        "_observer", "_overtaken", "_peak", "closure", "name", "view",
     )  # fmt: skip
 
     closure: Closure | None
     """Why the hub has closed it, if it has."""
 
-    def __init__(self, view: View, capacity: int, observer: Observer, *, name: str) -> None:
+    def __init__(self, view: View, capacity: int, observer: Observer, *, name: object) -> None:
         self.view = view
         self.name = name
         self.closure = None
@@ -98,7 +98,7 @@ class Subscriber(ABC):
         self._observer = observer
         self._backlog: Iterator[Frame] | None = None
         self._held: list[Frame] | None = None
-        self._delivered = self._dropped = self._peak = self._lost = 0
+        self._delivered = self._dropped = self._overtaken = self._peak = self._lost = 0
         self._blocked = False
 
     @abstractmethod
@@ -108,6 +108,11 @@ class Subscriber(ABC):
     @abstractmethod
     def close(self, closure: Closure) -> None:
         """End the stream for the reason given; again is a no-op. Never waits."""
+
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        """Frames delivered, dropped, and of those the ones that were gone before their replay."""
+        return self._delivered, self._dropped, self._overtaken
 
     @property
     def lost(self) -> int:
@@ -135,6 +140,7 @@ class Subscriber(ABC):
     def skip(self, count: int) -> None:
         """Count frames of the backlog that were gone before they could be taken."""
         if count:
+            self._overtaken += count
             self._drop(count)
 
     def probe(self) -> None:  # noqa: B027 # most have nothing to ask
@@ -201,7 +207,7 @@ class QueuedSubscriber(Subscriber):
 
     __slots__ = ("_wakeup",)
 
-    def __init__(self, view: View, capacity: int, observer: Observer, *, name: str) -> None:
+    def __init__(self, view: View, capacity: int, observer: Observer, *, name: object) -> None:
         super().__init__(view, capacity, observer, name=name)
         self._wakeup: asyncio.Future[None] | None = None
 

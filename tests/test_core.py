@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from hub import Closure, Frame, Hub, InvalidValue, Metric, Settings
-from hub.core import HubStatistics
 from hub.snapshot import Reading
 from hub.subscriber import Observer, Outcome, QueuedSubscriber, Subscriber
 from hub.view import DEFAULT_METRICS, View
@@ -84,7 +83,8 @@ async def test_every_subscriber_of_a_view_gets_the_very_same_frame(hub: Hub) -> 
         hub.add(listener)
     hub.publish(snapshot())
     assert len({id(listener.frames[0]) for listener in listeners}) == 1
-    assert hub.statistics() == HubStatistics(subscribers=5, views=1, ticks=0, missed=0, overruns=0)
+    found = hub.statistics()
+    assert (found.subscribers, found.views, found.ticks, found.missed) == (5, 1, 0, 0)
 
 
 async def test_each_view_gets_what_it_has_chosen(hub: Hub) -> None:

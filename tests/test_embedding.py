@@ -212,7 +212,7 @@ class Passing(BaseHTTPMiddleware):
 
 
 def test_a_mounted_hub_lives_beside_middleware() -> None:
-    host = fastapi_host()
+    host = fastapi_host(Hub(Settings(interval=0.1, allow_origin=("https://example.org",))))
     host.add_middleware(CORSMiddleware, allow_origins=["https://example.org"])
     host.add_middleware(GZipMiddleware, minimum_size=1)
     host.add_middleware(Passing)

@@ -47,7 +47,7 @@ DEADLINE = 10.0  # seconds; nothing takes nearly as long unless it is broken
 BIG = "x" * 20_000
 
 REQUEST = (
-    "GET {path} HTTP/1.1\r\nHost: hub.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
 )
 

@@ -61,7 +61,7 @@ class Connection(Subscriber, asyncio.Protocol):
         observer: Observer,
         *,
         transport: asyncio.Transport,
-        name: str,
+        name: object,
         connections: set[Any],
         left: Callable[[Subscriber], None],
         parser: ServerProtocol | None = None,

@@ -1,7 +1,8 @@
-"""What the WebSocket protocol class leans on in uvicorn beyond the documented ``ws=`` contract.
+"""What the protocol classes lean on in uvicorn beyond the documented ``ws=`` and ``http=``.
 
-All of it stands here. Where an installed uvicorn differs, the class offers no handover, and the
-feed is served as on any other ASGI server: slower, but right.
+All of it stands here. Where an installed uvicorn differs, the WebSocket class offers no handover,
+and the feed is served as on any other ASGI server: slower, but right. Its HTTP protocol is then
+uvicorn's own, without the bounds of ours.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 try:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol as Base
@@ -20,7 +23,10 @@ except ImportError:  # a uvicorn to come: whatever it offers instead, of which n
         AutoWebSocketsProtocol as Base,
     )
 
-__all__ = ["ATTRIBUTES", "METHODS", "VERSIONS", "Base", "is_sound", "survey"]
+__all__ = [
+    "ATTRIBUTES", "HTTP_ATTRIBUTES", "HTTP_METHODS", "METHODS", "VERSIONS", "Base", "is_sound",
+    "survey",
+]  # fmt: skip
 
 _logger = logging.getLogger("hub")
 
@@ -51,18 +57,56 @@ ATTRIBUTES: Final = frozenset(
 )
 
 
-def survey(version: str = uvicorn.__version__, base: type = Base) -> list[str]:
+HTTP_METHODS: Final = {
+    "connection_made": ("self", "transport"),
+    "connection_lost": ("self", "exc"),
+    # Feeds bytes to the parser, which calls the next two; when it gives up, the last is called.
+    "data_received": ("self", "data"),
+    "on_headers_complete": ("self",),
+    "on_message_complete": ("self",),
+    "on_response_complete": ("self",),
+    "send_400_response": ("self", "msg"),
+}
+
+HTTP_ATTRIBUTES: Final = frozenset(
+    {
+        "client",
+        "connections",  # as above
+        "headers",  # of the request that is being read
+        "pipeline",  # requests that wait until the one before has been answered
+        "transport",
+        "url",
+    }
+)
+
+
+def survey(
+    version: str = uvicorn.__version__, base: type = Base, http: type = HttpToolsProtocol
+) -> list[str]:
     """List what is not as expected; nothing means that the footing is sound."""
     found = [] if version.startswith(VERSIONS) else [f"version {version}"]
-    for name, parameters in METHODS.items():
+    return [
+        *found,
+        *_differences(base, METHODS, ATTRIBUTES, ("__init__", "handle_connect")),
+        *_differences(http, HTTP_METHODS, HTTP_ATTRIBUTES, ("__init__", "on_message_begin")),
+    ]
+
+
+def _differences(
+    base: type,
+    methods: Mapping[str, tuple[str, ...]],
+    attributes: frozenset[str],
+    makers: Iterable[str],
+) -> Iterator[str]:
+    """Say which methods are not as expected, and which attributes ``makers`` do not set."""
+    for name, parameters in methods.items():
         method = getattr(base, name, None)
         if method is None or tuple(inspect.signature(method).parameters) != parameters:
-            found.append(f"method {name}")
-    makers = [getattr(base, name, None) for name in ("__init__", "handle_connect")]
-    codes = [getattr(maker, "__code__", None) for maker in makers]
+            yield f"method {name}"
+    codes = [getattr(getattr(base, maker, None), "__code__", None) for maker in makers]
     made = {name for code in codes if code for name in code.co_names}
-    missing = ATTRIBUTES.difference(made)
-    return found + [f"attribute {name}" for name in sorted(missing)]
+    for name in sorted(attributes.difference(made)):
+        yield f"attribute {name}"
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
-from hub.http import peer_name
+from hub.errors import Reason
 from hub.pump import InboundBudget
 from hub.server import footing
 from hub.server.connection import Connection
@@ -42,6 +42,9 @@ class BroadcastProtocol(Base):
     inherits_options = False
     """Whether connections have the socket options that ``hub.server.listener`` sets."""
 
+    on_refused: Callable[[Reason, Sequence[object] | None], None] | None = None
+    """Told of everybody whose opening request is none, if anybody wants to know."""
+
     _spoke_early = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,7 +61,11 @@ class BroadcastProtocol(Base):
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
         super().handle_connect(event)
-        if footing.is_sound() and not self.close_sent:
+        if not footing.is_sound():
+            return
+        if self.close_sent:
+            self._tell_refused()
+        else:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[HANDOVER_EXTENSION] = self
 
@@ -84,6 +91,11 @@ class BroadcastProtocol(Base):
         self.transport.write(answer or _BAD_REQUEST)
         self.transport.close()
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        if self.on_refused is not None:
+            self.on_refused(Reason.MALFORMED, self.client)
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
@@ -103,7 +115,12 @@ class BroadcastProtocol(Base):
             del self.response.headers["Sec-WebSocket-Extensions"]
 
     def hand_over(
-        self, view: View, settings: Settings, observer: Observer, left: Callable[[Subscriber], None]
+        self,
+        view: View,
+        settings: Settings,
+        observer: Observer,
+        left: Callable[[Subscriber], None],
+        name: object,
     ) -> Connection | None:
         """Turn the connection into a subscriber. See ``Handover``."""
         transport = self.transport
@@ -118,7 +135,7 @@ class BroadcastProtocol(Base):
             settings.queue,
             observer,
             transport=transport,
-            name=peer_name(self.client),
+            name=name,
             connections=self.connections,
             left=left,
             parser=self.conn if self._spoke_early else None,

@@ -1,15 +1,13 @@
-"""The uvicorn server that ``python -m hub`` runs, and its logging."""
+"""The uvicorn server that ``python -m hub`` runs."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import logging.config
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -17,88 +15,55 @@ from typing import Final
 import anyio
 import uvicorn
 
+from hub.admission import Admission, descriptors_but, peer_name
 from hub.app import create_app
 from hub.core import Hub
-from hub.errors import Closure
+from hub.errors import Closure, Reason
 from hub.pump import InboundBudget
 from hub.request import FEED_PATH
+from hub.server import footing
+from hub.server.handshake import HandshakeProtocol, Pending
 from hub.server.protocol import BroadcastProtocol
 
-__all__ = ["QueryFilter", "Server", "configure_logging", "serve"]
+__all__ = ["Server", "serve"]
 
 _logger = logging.getLogger("hub")
 
 _GRACE_SECONDS: Final = 2
+_SPARED: Final = 64
+"""Descriptors that no connection may take: they are the sampler's."""
+
 _COLLECT_AFTER: Final = (2000, 20, 100)
 """New objects until the youngest are looked through, and how often that is until the older are."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-class QueryFilter(logging.Filter):
-    """Cuts query strings out of uvicorn's lines, of requests and of handshakes alike."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Clean the record; it is always to be logged."""
-        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
-            )
-        return True
-
-
-def configure_logging(level: str, *, access_log: bool) -> None:
-    """Log to standard error, one line each, for the hub and for uvicorn.
-
-    uvicorn logs every handshake as INFO beside what its access log holds. So without an access
-    log its loggers begin at WARNING: nothing is formatted that nobody wants.
-    """
-    quiet = "WARNING" if level in {"debug", "info"} and not access_log else level.upper()
-    levels = {"hub": level.upper(), "uvicorn": quiet}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "filters": {"query": {"()": QueryFilter}},
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)-8s %(message)s"}},
-            "handlers": {
-                "stderr": {
-                    "class": "logging.StreamHandler",
-                    "filters": ["query"],
-                    "formatter": "line",
-                    "stream": sys.stderr,
-                }
-            },
-            "loggers": {
-                name: {"handlers": ["stderr"], "level": chosen, "propagate": False}
-                for name, chosen in levels.items()
-            },
-        }
-    )
-
-
-class _Protocol(BroadcastProtocol):
-    """The protocol of connections that come through sockets of ``hub.server.listener``."""
-
-    inherits_options = True
-
-
 class Server(uvicorn.Server):
-    """uvicorn's server, but for four things.
+    """uvicorn's server, but for five things.
 
     It says where it listens, though it was given open sockets; a signal to stop is obeyed and
     done with, rather than raised again afterwards, so that the exit status is 0; it does not look
-    ten times a second whether there was one; and it tells the application, by ``dismiss``, when
-    clients are to be sent away: answers that never end by themselves would otherwise hold it up.
+    ten times a second whether there was one; it cuts off who does not get to the point; and
+    before it stops it lets the application send its clients away: answers that never end by
+    themselves would otherwise hold it up.
+
+    Args:
+        config: uvicorn's.
+        pending: connections that have yet to say what they want.
+        drain: sends the clients away, and takes as long as that is meant to take.
     """
 
-    def __init__(self, config: uvicorn.Config, dismiss: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, pending: Pending, drain: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
-        self._dismiss = dismiss
+        self._pending = pending
+        self._drain = drain
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at a SIGTERM or SIGINT; as that is soon done, a second one changes nothing."""
+        """Stop at a SIGTERM or SIGINT; a second one spares whatever time there is to be taken."""
         loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
 
@@ -123,35 +88,90 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Keep the date header's time until told to stop, at a tenth of uvicorn's wake-ups."""
         while not await self.on_tick(0):
+            self._pending.sweep()
             with anyio.move_on_after(1):
                 await self._told.wait()
+        self._told.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the listeners, then every connection, within the time of grace."""
+        """Send the clients away, then close the listeners and all that is left.
+
+        While clients are sent away the listeners stay open, so that whoever asks is told that the
+        hub is not ready. The rest is done within the time of grace.
+        """
         _logger.info("Hub stopping")
-        self._dismiss()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hurry, group.cancel_scope)
+            await self._drain()
+            group.cancel_scope.cancel()
         await super().shutdown(sockets)
         _logger.info("Hub stopped")
 
+    async def _hurry(self, draining: anyio.CancelScope) -> None:
+        await self._told.wait()
+        draining.cancel()
 
-def serve(hub: Hub, listeners: Sequence[socket.socket], *, access_log: bool) -> None:
+
+def serve(
+    hub: Hub,
+    listeners: Sequence[socket.socket],
+    *,
+    access_log: bool,
+    drain_seconds: float = 0.0,
+    trusted_proxies: Sequence[str] = (),
+) -> None:
     """Serve a hub on open sockets until SIGTERM or SIGINT; then close them all.
 
     For a process that does nothing else: it also sets the cycle collector to rest.
+
+    Args:
+        hub: to be served.
+        listeners: sockets of ``hub.server.listener``.
+        access_log: whether to log every request and handshake.
+        drain_seconds: over how long clients are sent away at the end.
+        trusted_proxies: addresses and networks from which ``X-Forwarded-For`` is believed.
     """
+    app = create_app(hub=hub)
+    pending = Pending(hub.clock)
+    http, ws = _protocols(app.state.admission, pending)
     config = uvicorn.Config(
-        create_app(hub=hub),
+        app,
         log_config=None,
         access_log=access_log,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        ws=_Protocol,
+        http=http,
+        ws=ws,
         ws_max_size=InboundBudget.MESSAGE_BYTES,
         ws_per_message_deflate=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
     )
     _rest_the_collector()
-    Server(config, lambda: hub.dismiss(Closure.RESTART)).run(sockets=list(listeners))
+    server = Server(
+        config, pending=pending, drain=lambda: hub.drain(Closure.RESTART, drain_seconds)
+    )
+    server.run(sockets=list(listeners))
+
+
+def _protocols(
+    admission: Admission, pending: Pending
+) -> tuple[type[asyncio.Protocol] | str, type[asyncio.Protocol]]:
+    """Make the protocols of one server; uvicorn wants classes and gives them nothing of ours."""
+
+    def refused(reason: Reason, peer: Sequence[object] | None) -> None:
+        admission.refused(reason, peer_name(peer))
+
+    class HTTPProtocol(HandshakeProtocol):
+        waiting = pending
+        on_refused = staticmethod(refused)
+        capacity = descriptors_but(_SPARED)
+
+    class WebSocketProtocol(BroadcastProtocol):
+        inherits_options = True
+        on_refused = staticmethod(refused)
+
+    return HTTPProtocol if footing.is_sound() else "httptools", WebSocketProtocol
 
 
 def _rest_the_collector() -> None:

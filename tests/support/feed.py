@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from hub import Settings, create_app
-from hub.server.runner import configure_logging
+from hub.server.logs import configure_logging
 
 configure_logging("info", access_log=False)
 

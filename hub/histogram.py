@@ -1,0 +1,53 @@
+"""How values are distributed: counts by upper bound, as OpenMetrics has them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Distribution", "Histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a histogram has seen.
+
+    Attributes:
+        bounds: upper bounds of the buckets, ascending; there is one more without a bound.
+        counts: how many values each bucket alone has, one more than there are bounds.
+        total: the sum of all values.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
+
+class Histogram:
+    """Counts values as they come, at the cost of a binary search.
+
+    Args:
+        bounds: upper bounds of the buckets, each of which is inclusive, ascending.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one more value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def distribution(self) -> Distribution:
+        """Return the counts as they are now."""
+        return Distribution(self._bounds, tuple(self._counts), self._total)

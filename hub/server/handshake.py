@@ -1,0 +1,139 @@
+"""uvicorn's HTTP protocol for strangers: whoever says too much, too little or nonsense is cut off.
+
+A connection costs a descriptor and memory before the application has heard of it. So there is a
+time in which a request's head has to be complete, and a size; pipelines are short; and when
+descriptors run out, newcomers are told so while there are still some left for the sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from hub.clock import Clock
+from hub.errors import Reason
+
+__all__ = ["HandshakeProtocol", "Pending"]
+
+
+class Pending:
+    """The connections that have yet to say what they want, and since when.
+
+    They have so many seconds for it; nobody has a timer of its own.
+    """
+
+    SECONDS: Final = 5.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[HandshakeProtocol, float] = {}  # in order of time
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, connection: HandshakeProtocol) -> None:
+        """Expect a request from now on."""
+        self._since.pop(connection, None)
+        self._since[connection] = self._clock.monotonic()
+
+    def discard(self, connection: HandshakeProtocol) -> None:
+        """Expect none any more."""
+        self._since.pop(connection, None)
+
+    def sweep(self) -> None:
+        """Cut off all who have had their time."""
+        horizon = self._clock.monotonic() - self.SECONDS
+        overdue = []
+        for connection, since in self._since.items():
+            if since > horizon:
+                break
+            overdue.append(connection)
+        for connection in overdue:
+            del self._since[connection]
+            connection.expire()
+
+
+class HandshakeProtocol(HttpToolsProtocol):
+    """Reads requests, of which opening handshakes are one kind, within bounds."""
+
+    HEAD_BYTES: Final = 16 * 1024
+    PIPELINE: Final = 8
+
+    waiting: Pending
+    """The server's."""
+
+    on_refused: Callable[[Reason, Sequence[object] | None], None]
+    """Told of everybody who is cut off."""
+
+    capacity: int | None = None
+    """How many connections there may be in all."""
+
+    _head = 0
+    _verdict: Reason | None = None
+
+    def connection_made(self, transport: object) -> None:
+        """Begin to wait for a request, unless there are too many connections already."""
+        super().connection_made(transport)  # type: ignore[arg-type] # uvicorn's own narrowing
+        if self.capacity is not None and len(self.connections) > self.capacity:
+            self._refuse(Reason.CAPACITY)
+            return
+        self.waiting.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self.waiting.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, as long as it stays within bounds."""
+        if self.transport.is_closing():
+            return
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > self.HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(Reason.TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Start the application, unless the head was too big or the client is too hasty."""
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.HEAD_BYTES:
+            self._verdict = Reason.TOO_LARGE
+        elif len(self.pipeline) >= self.PIPELINE:
+            self._verdict = Reason.RATE
+        if self._verdict is not None:
+            raise ValueError(self._verdict.value)  # to the parser, which then gives up
+        self._head = -(1 << 62)  # what follows is a body, which nobody reads
+        self.waiting.discard(self)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect another head, if the client wants to keep the connection."""
+        self._head = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self.waiting.add(self)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn's
+        """Answer what the parser has given up, with what it gave up for."""
+        self._refuse(self._verdict or Reason.MALFORMED)
+
+    def expire(self) -> None:
+        """Cut off a client that has had its time; one that has begun to speak is told."""
+        if self._head:
+            self._refuse(Reason.TIMEOUT)
+        else:
+            self.transport.abort()
+
+    def _refuse(self, reason: Reason) -> None:
+        self.waiting.discard(self)
+        self.on_refused(reason, self.client)
+        retry = b"retry-after: 5\r\n" if reason.status in {429, 503} else b""
+        headers = b"content-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[reason.status] + retry + headers)
+        self.transport.close()

@@ -1,0 +1,99 @@
+"""What the process writes: one line for each event, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["FORMATS", "QueryFilter", "Throttle", "configure_logging"]
+
+FORMATS: Final = ("text", "json")
+
+_JSON_FIELDS: Final = {"levelname": "level", "name": "logger"}
+
+
+class QueryFilter(logging.Filter):
+    """Cuts query strings out of uvicorn's lines, of requests and of handshakes alike."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Clean the record; it is always to be logged."""
+        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+            )
+        return True
+
+
+class Throttle(logging.Filter):
+    """Lets so many of uvicorn's warnings of a kind pass and counts the rest of the time.
+
+    Whoever sends nonsense could fill a disk otherwise. Access lines are not concerned.
+    """
+
+    LINES: Final = 10
+    SECONDS: Final = 10.0
+    KINDS: Final = 100
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is to be logged; the first of a time says how many were not."""
+        if record.levelno < logging.WARNING or not record.name.startswith("uvicorn"):
+            return True
+        kind, now = str(record.msg), self._now()
+        begun, count = self._kinds.get(kind, (now, 0))
+        if now - begun >= self.SECONDS:
+            if count > self.LINES:
+                record.msg = f"{kind} ({count - self.LINES} more like it were left out)"
+            begun, count = now, 0
+        if len(self._kinds) >= self.KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = (begun, count + 1)
+        return count < self.LINES
+
+
+def configure_logging(level: str, *, access_log: bool, form: str = "text") -> None:
+    """Log to standard error, one line each, for the hub and for uvicorn.
+
+    uvicorn logs every handshake as INFO beside what its access log holds. So without an access
+    log its loggers begin at WARNING: nothing is formatted that nobody wants. With one they begin
+    at INFO: what they would say below it are the headers of handshakes, with tokens in them.
+    """
+    ordinary = "INFO" if access_log else "WARNING"
+    quiet = ordinary if level in {"debug", "info"} else level.upper()
+    levels = {"hub": level.upper(), "uvicorn": quiet}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {"query": {"()": QueryFilter}, "throttle": {"()": Throttle}},
+            "formatters": {
+                "text": {"format": "%(asctime)s %(levelname)-8s %(message)s"},
+                "json": {
+                    "()": "pythonjsonlogger.json.JsonFormatter",
+                    "format": "%(levelname)s %(name)s %(message)s",
+                    "rename_fields": _JSON_FIELDS,
+                    "timestamp": "time",
+                },
+            },
+            "handlers": {
+                "stderr": {
+                    "class": "logging.StreamHandler",
+                    "filters": ["throttle", "query"],
+                    "formatter": form,
+                    "stream": sys.stderr,
+                }
+            },
+            "loggers": {
+                name: {"handlers": ["stderr"], "level": chosen, "propagate": False}
+                for name, chosen in levels.items()
+            },
+        }
+    )
