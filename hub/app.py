@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hub.admission import Admission
 from hub.core import Hub
@@ -50,18 +50,19 @@ def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
     """List the routes; whoever asks after the hub's health may call it by any name."""
     queries = Queries(hub)
     operations = Operations(hub, Telemetry(hub, admission))
-    guarded: list[BaseRoute] = [
-        WebSocketRoute(FEED_PATH, MetricsFeed(hub, admission)),
-        WebSocketRoute(RESTRICTED_FEED_PATH, MetricsFeed(hub, admission, restricted=True)),
-        Route(FEED_PATH, queries.latest),
-        Route(f"{FEED_PATH}/history", queries.history),
-        Route(f"{FEED_PATH}/stream", EventStream(hub, admission), methods=["GET"]),
-        Route("/metrics", operations.figures),
-        Route("/openapi.json", queries.openapi),
-        Route("/asyncapi.json", queries.asyncapi),
-    ]
+    feed = MetricsFeed(hub, admission)
+    restricted = MetricsFeed(hub, admission, restricted=True)
+    stream = EventStream(hub, admission)
+    guard = [Middleware(Guard, admission)]
     return [
+        WebSocketRoute(FEED_PATH, feed, middleware=guard),
+        WebSocketRoute(RESTRICTED_FEED_PATH, restricted, middleware=guard),
+        Route(FEED_PATH, queries.latest, middleware=guard),
+        Route(f"{FEED_PATH}/history", queries.history, middleware=guard),
+        Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=guard),
+        Route("/metrics", operations.figures, middleware=guard),
+        Route("/openapi.json", queries.openapi, middleware=guard),
+        Route("/asyncapi.json", queries.asyncapi, middleware=guard),
         Route("/livez", operations.live),
         Route("/readyz", operations.ready),
-        Mount("/", routes=guarded, middleware=[Middleware(Guard, admission)]),
     ]

@@ -8,19 +8,27 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Final
 
-__all__ = ["AtCapacity", "Closure", "InvalidValue", "Reason", "Refused", "StreamClosed"]
+__all__ = [
+    "SECRET", "AtCapacity", "Closure", "InvalidValue", "Reason", "Refused", "StreamClosed",
+]  # fmt: skip
+
+SECRET: Final = object()
 
 _SHOWN: Final = 80
 
 
 class InvalidValue(ValueError):
-    """A value that breaks a rule. Its text is one line naming the field, the rule and the value."""
+    """A value that breaks a rule. Its text is one line naming the field, the rule and the value.
+
+    ``SECRET`` is a value that is not to be repeated.
+    """
 
     def __init__(self, field: str, rule: str, value: object) -> None:
         self.field = field
         self.rule = rule
         self.value = value
-        super().__init__(f"{_named(field)} must be {rule}, not {_shown(value)}")
+        found = "" if value is SECRET else f", not {_shown(value)}"
+        super().__init__(f"{_named(field)} must be {rule}{found}")
 
 
 class Reason(StrEnum):

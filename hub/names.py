@@ -48,10 +48,12 @@ def check_origin(field: str, text: str) -> str:
     origin = _Origin.parse(text)
     if origin is not None:
         return str(origin)
+    rule = "an origin such as https://example.com, a host name, or *"
+    if text == "null":  # any page can make itself one of that origin
+        raise InvalidValue(field, rule, text)
     try:
         return check_host(field, text)
     except InvalidValue:
-        rule = "an origin such as https://example.com, a host name, or *"
         raise InvalidValue(field, rule, text) from None
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
-from hub.errors import InvalidValue
+from hub.errors import SECRET, InvalidValue
 from hub.metrics import Metric
 from hub.view import DEFAULT_METRICS, Aggregate, View
 
@@ -286,7 +286,8 @@ def read(given: Mapping[str, str], parameters: Sequence[Parameter], offer: Offer
     values: dict[str, Any] = {}
     for name, text in given.items():
         if name not in known:
-            raise InvalidValue(name, f"left out (parameters are: {', '.join(known)})", text)
+            # It may be a token that somebody has put here.
+            raise InvalidValue(name, f"left out (parameters are: {', '.join(known)})", SECRET)
         values[name] = known[name].read(text, offer)
     if "since" in values and "history" in values:
         raise InvalidValue("since", "left out where history is given", given["since"])

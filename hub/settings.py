@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hub.errors import InvalidValue
+from hub.errors import SECRET, InvalidValue
 from hub.names import check_host, check_origin
 from hub.rate import check_rate
 
@@ -104,6 +104,6 @@ def _check_each(name: str, values: object, check: Callable[[str, str], object]) 
 
 
 def _check_token(name: str, token: str) -> None:
-    if not _TOKEN.fullmatch(token):  # what it is must not be told
+    if not _TOKEN.fullmatch(token):
         rule = "1 to 256 visible ASCII characters other than a comma"
-        raise InvalidValue(name, rule, "what was given")
+        raise InvalidValue(name, rule, SECRET)

@@ -18,6 +18,7 @@ from tests.support.clients import (
     DEFAULT_MESSAGE,
     assert_nothing_lost,
     client,
+    close_code,
     handshake,
     message,
     receive,
@@ -57,15 +58,6 @@ async def server(shared: ServerProcess) -> AsyncIterator[ServerProcess]:
 
 async def timestamps(websocket: ClientConnection, count: int) -> list[str]:
     return [(await message(websocket))["timestamp"] for _ in range(count)]
-
-
-async def close_code(websocket: ClientConnection) -> int:
-    """Read until the connection is closed; return the code that the server gave, or 1006."""
-    try:
-        while True:
-            await websocket.recv()
-    except ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd else 1006
 
 
 async def test_the_first_message_has_exactly_the_form_of_the_contract(

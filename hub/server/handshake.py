@@ -97,7 +97,7 @@ class HandshakeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the application, unless the head was too big or the client is too hasty."""
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.HEAD_BYTES:
             self._verdict = Reason.TOO_LARGE
         elif len(self.pipeline) >= self.PIPELINE:

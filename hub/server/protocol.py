@@ -28,6 +28,7 @@ __all__ = ["BroadcastProtocol"]
 
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _PLAIN_BYTES: Final = 4096
+_PLAIN_LINES: Final = 64
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
@@ -156,7 +157,7 @@ def _plain_request(data: bytes) -> Request | None:
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     method, _, target = first.removesuffix(" HTTP/1.1").partition(" ")
-    if method != "GET" or not target.isascii():
+    if method != "GET" or not target.isascii() or len(lines) > _PLAIN_LINES:
         return None
     headers = Headers()
     try:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.servers import DEADLINE
 
@@ -20,6 +21,7 @@ __all__ = [
     "TIMESTAMP",
     "assert_nothing_lost",
     "client",
+    "close_code",
     "handshake",
     "message",
     "receive",
@@ -55,6 +57,15 @@ async def receive(websocket: ClientConnection) -> str:
 
 async def message(websocket: ClientConnection) -> dict[str, Any]:
     return strict_json(await receive(websocket))
+
+
+async def close_code(websocket: ClientConnection) -> int:
+    """Read until the connection is closed; return the code that the server gave, or 1006."""
+    try:
+        while True:
+            await websocket.recv()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else 1006
 
 
 def strict_json(text: str) -> dict[str, Any]:

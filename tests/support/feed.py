@@ -1,5 +1,7 @@
 """The applications that servers other than the hub's own are given to run."""
 
+from typing import Final
+
 from fastapi import FastAPI
 
 from hub import Settings, create_app
@@ -7,7 +9,9 @@ from hub.server.logs import configure_logging
 
 configure_logging("info", access_log=False)
 
-app = create_app(Settings(interval=0.1))
+TOKEN: Final = "canary-9f2c41d7"  # noqa: S105 # it opens nothing
+
+app = create_app(Settings(interval=0.1, tokens=("another", TOKEN)))
 
 host = FastAPI()
 host.mount("/monitor", create_app(Settings(interval=0.1)))
