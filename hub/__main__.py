@@ -138,7 +138,7 @@ def _token_file(label: str, text: str) -> tuple[str, ...]:
     tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not tokens:
         raise InvalidValue(label, "a file with a token in each line", text)
-    _check_tokens(label, tokens, f"a file of tokens ({text})")
+    _check_tokens(label, tokens, "a file of tokens")
     return tuple(tokens)
 
 
@@ -221,7 +221,8 @@ def _setting(name: str, convert: Callable[[str], object]) -> Callable[[str, str]
         try:
             Settings(**{name: value})  # type: ignore[arg-type] # it checks types itself
         except InvalidValue as error:
-            raise InvalidValue(label, error.rule, text) from None
+            shown = error.value if isinstance(value, tuple) else text  # of many, the one
+            raise InvalidValue(label, error.rule, shown) from None
         return value
 
     return parse

@@ -52,6 +52,32 @@ BAD_VALUES: Final = [
     ("queue", "2.5", "a whole number from 1 to 1024"),
     ("stall_timeout", "0.5", "a number of seconds from 1 to 3600"),
     ("stall_timeout", "inf", "a number of seconds from 1 to 3600"),
+    ("max_clients", "0", "a whole number from 1 to 1000000"),
+    ("max_clients", "many", "a whole number from 1 to 1000000"),
+    ("max_clients_per_ip", "-1", "a whole number from 1 to 1000000"),
+    ("connect_rate", "20", "a rate such as 20/second or 100/minute"),
+    (
+        "connect_rate",
+        "0/second",
+        "a rate such as 20/second or 100/minute, from 1 to 1000000 and within a day",
+    ),
+    ("connect_rate", "", "a rate such as 20/second or 100/minute"),
+    ("allow_host", "http://a.example", "a host name or address without scheme and port"),
+    ("allow_host", "a.example:80", "a host name or address without scheme and port"),
+    ("allow_origin", "a.example/x", "an origin such as https://example.com, a host name, or *"),
+    ("allow_origin", "null", "an origin such as https://example.com, a host name, or *"),
+    ("token_file", "/nowhere", "a file that can be read (No such file or directory)"),
+    ("token_file", "/", "a file that can be read (Is a directory)"),
+    ("token_file", "/dev/null", "a file with a token in each line"),
+    ("trusted_proxies", "nginx", "addresses or networks such as 10.0.0.0/8, separated by commas"),
+    (
+        "trusted_proxies",
+        "10.0.0.1/8",
+        "addresses or networks such as 10.0.0.0/8, separated by commas",
+    ),
+    ("drain_seconds", "-1", "a number of seconds from 0 to 3600"),
+    ("drain_seconds", "nan", "a number of seconds from 0 to 3600"),
+    ("log_format", "xml", "one of text, json"),
     ("log_level", "loud", "one of critical, error, warning, info, debug"),
     ("log_level", "x" * 1000, "one of critical, error, warning, info, debug"),
 ]
@@ -98,6 +124,37 @@ def test_a_bad_variable_is_one_line_that_names_it_its_rule_and_the_value(
     variable = f"HUB_{name.upper()}"
     monkeypatch.setenv(variable, value)
     assert f"{variable} must be {rule}, not {value[:50]!r}"[:-1] in refusal(capsys)
+
+
+def test_of_many_values_the_bad_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "--allow-host", "a.example,b.example", "--allow-host", "c:1")
+    assert said.endswith("without scheme and port, not 'c:1'")
+
+
+@pytest.mark.parametrize("token", ["with blank", "with,comma", "ünicode", "x" * 257, "tab\tbed"])
+def test_a_bad_token_is_one_line_that_does_not_tell_it(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    token: str,
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"# ours\nfine\n{token}\n")
+    said = refusal(capsys, "--token-file", str(path))
+    assert "other than a comma, not 'number 2'" in said
+    monkeypatch.setenv("HUB_TOKENS", token)
+    if "," not in token:
+        said += refusal(capsys)
+    assert token not in said
+
+
+def test_a_token_file_that_is_no_text_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_bytes(b"\xff\xfe")
+    said = refusal(capsys, "--token-file", str(path))
+    assert "--token-file must be a file that can be read (it is not text)" in said
 
 
 def test_a_port_of_thousands_of_digits_is_a_bad_value(capsys: pytest.CaptureFixture[str]) -> None:
