@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from hub.request import COLUMNS, FEED, FEED_PATH, LATEST, Offer, Parameter
+from hub.errors import Reason
+from hub.request import (
+    COLUMNS,
+    FEED,
+    FEED_PATH,
+    LATEST,
+    RESTRICTED_FEED_PATH,
+    Offer,
+    Parameter,
+)
 
 __all__ = ["asyncapi", "openapi"]
 
@@ -38,11 +47,22 @@ _FAILURE: Final[_Object] = {
     "required": ["error", "timestamp"],
     "additionalProperties": False,
 }
+_TOKEN: Final = {"$ref": "#/components/securitySchemes/token"}
+_BEARER: Final[_Object] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "In browsers the subprotocols 'metrics.v1, bearer.TOKEN' do instead.",
+}
 _REFUSAL: Final[_Object] = {
     "type": "object",
     "properties": {
         "error": {"type": "string", "description": "What is wrong, in one line."},
         "parameter": {"type": "string", "description": "The parameter that is."},
+        "reason": {
+            "type": "string",
+            "description": "Why somebody is not let in.",
+            "enum": [reason.value for reason in Reason],
+        },
     },
     "required": ["error"],
     "additionalProperties": False,
@@ -59,6 +79,9 @@ def openapi(offer: Offer, prefix: str = "") -> _Object:
             FEED_PATH: {"get": _latest(offer)},
             f"{FEED_PATH}/history": {"get": _history(offer)},
             f"{FEED_PATH}/stream": {"get": _stream(offer)},
+            "/metrics": {"get": _figures()},
+            "/livez": {"get": _health("live", "Whether the process serves at all")},
+            "/readyz": {"get": _health("ready", "Whether clients may be sent here")},
             "/openapi.json": {"get": _document("openapi", "This document.")},
             "/asyncapi.json": {"get": _document("asyncapi", "The live feed's contract.")},
         },
@@ -159,21 +182,26 @@ def _operation(
     responses: Mapping[str, object],
     *headers: _Object,
 ) -> _Object:
-    refusal = {"application/json": {"schema": _refs("Refusal")[0]}}
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [*(_parameter(one, offer) for one in parameters), *headers],
         "responses": {
             **responses,
-            "400": {"description": "A parameter breaks its rule.", "content": refusal},
-            "503": {
-                "description": "There is no sample yet, or no room for another view.",
-                "headers": {"Retry-After": {"schema": {"type": "integer"}}},
-                "content": refusal,
-            },
+            "400": _refusal("A parameter breaks its rule."),
+            "403": _refusal("The Host or Origin header is not one that may be."),
+            "429": _refusal("Too many come from the same address, or too often.", later=True),
+            "503": _refusal("There is no sample yet, or no room.", later=True),
         },
     }
+
+
+def _refusal(description: str, *, later: bool = False) -> _Object:
+    content = {"application/json": {"schema": _refs("Refusal")[0]}}
+    refusal: _Object = {"description": description, "content": content}
+    if later:
+        refusal["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return refusal
 
 
 def _parameter(parameter: Parameter, offer: Offer) -> _Object:
@@ -193,7 +221,35 @@ def _document(name: str, description: str) -> _Object:
     return {
         "operationId": name,
         "summary": description,
-        "responses": {"200": {"description": description, "content": content}},
+        "responses": {
+            "200": {"description": description, "content": content},
+            "403": _refusal("The Host or Origin header is not one that may be."),
+        },
+    }
+
+
+def _figures() -> _Object:
+    text: _Object = {"schema": {"type": "string"}}
+    content = {"application/openmetrics-text": text, "text/plain": text}
+    return {
+        "operationId": "figures",
+        "summary": "The hub's own figures, for Prometheus",
+        "responses": {
+            "200": {"description": "All figures. Nothing is sampled for them.", "content": content},
+            "403": _refusal("The Host or Origin header is not one that may be."),
+        },
+    }
+
+
+def _health(name: str, summary: str) -> _Object:
+    content: _Object = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {"description": "Yes.", "content": content},
+            "503": {"description": "No, and why.", "content": content},
+        },
     }
 
 
@@ -201,11 +257,14 @@ def _refs(*names: str) -> list[_Object]:
     return [{"$ref": f"#/components/schemas/{name}"} for name in names]
 
 
-def asyncapi(offer: Offer, host: str, prefix: str = "", *, secure: bool = False) -> _Object:
-    """Describe the live feed, as AsyncAPI 3.0.
+def asyncapi(
+    offer: Offer, restricted: Offer, host: str, prefix: str = "", *, secure: bool = False
+) -> _Object:
+    """Describe the live feeds, as AsyncAPI 3.0.
 
     Args:
-        offer: what may be asked for.
+        offer: what may be asked for by everybody.
+        restricted: what may be asked for by those who have a token.
         host: name or address, and port, under which clients reach it.
         prefix: the path it is mounted under.
         secure: whether they reach it through TLS.
@@ -216,19 +275,31 @@ def asyncapi(offer: Offer, host: str, prefix: str = "", *, secure: bool = False)
         "info": _INFO,
         "defaultContentType": "application/json",
         "servers": {"hub": {"host": host, "pathname": prefix or "/", "protocol": protocol}},
-        "channels": {"feed": _feed(offer)},
-        "operations": {
-            "sendMessage": {
-                "action": "send",
-                "channel": {"$ref": "#/channels/feed"},
-                "summary": "The latest message at once, then one every interval.",
-            }
+        "channels": {
+            "feed": _feed(FEED_PATH, offer),
+            "restrictedFeed": _feed(RESTRICTED_FEED_PATH, restricted),
         },
-        "components": {"messages": _messages(), "schemas": _schemas(offer)},
+        "operations": {
+            "sendMessage": _sending("feed"),
+            "sendRestrictedMessage": {**_sending("restrictedFeed"), "security": [_TOKEN]},
+        },
+        "components": {
+            "messages": _messages(),
+            "schemas": _schemas(restricted),
+            "securitySchemes": {"token": _BEARER},
+        },
     }
 
 
-def _feed(offer: Offer) -> _Object:
+def _sending(channel: str) -> _Object:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": "The latest message at once, then one every interval.",
+    }
+
+
+def _feed(path: str, offer: Offer) -> _Object:
     query = {
         "type": "object",
         "properties": {
@@ -237,7 +308,7 @@ def _feed(offer: Offer) -> _Object:
         "additionalProperties": False,
     }
     return {
-        "address": FEED_PATH,
+        "address": path,
         "description": "Lists are separated by commas. Clients have nothing to say.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages()},
         "bindings": {"ws": {"method": "GET", "query": query, "bindingVersion": "0.1.0"}},

@@ -89,7 +89,8 @@ class Queries:
         """Answer with the contract of the live feed."""
         prefix, url = request.scope.get("root_path", ""), request.url
         secure = url.scheme == "https"
-        return JSONResponse(asyncapi(self._hub.offer(), url.netloc, prefix, secure=secure))
+        offers = (self._hub.offer(), self._hub.offer(restricted=True))
+        return JSONResponse(asyncapi(*offers, url.netloc, prefix, secure=secure))
 
     async def history(self, request: HTTPRequest) -> Response:
         """Answer with the past of a view in columns, one of timestamps and one for each metric."""

@@ -33,6 +33,9 @@ from tests.support.servers import DEADLINE, PATH, Log, ServerProcess, start_hub
 
 NO_SUCH_FILE = "disk: No such file or directory"
 
+RATE: Final = "a rate such as 20/second or 100/minute"
+PROXIES: Final = "addresses or networks such as 10.0.0.0/8, separated by commas"
+
 BAD_VALUES: Final = [
     ("port", "http", "a whole number from 0 to 65535"),
     ("port", "", "a whole number from 0 to 65535"),
@@ -55,13 +58,13 @@ BAD_VALUES: Final = [
     ("max_clients", "0", "a whole number from 1 to 1000000"),
     ("max_clients", "many", "a whole number from 1 to 1000000"),
     ("max_clients_per_ip", "-1", "a whole number from 1 to 1000000"),
-    ("connect_rate", "20", "a rate such as 20/second or 100/minute"),
+    ("connect_rate", "20", RATE),
     (
         "connect_rate",
         "0/second",
         "a rate such as 20/second or 100/minute, from 1 to 1000000 and within a day",
     ),
-    ("connect_rate", "", "a rate such as 20/second or 100/minute"),
+    ("connect_rate", "", RATE),
     ("allow_host", "http://a.example", "a host name or address without scheme and port"),
     ("allow_host", "a.example:80", "a host name or address without scheme and port"),
     ("allow_origin", "a.example/x", "an origin such as https://example.com, a host name, or *"),
@@ -69,7 +72,7 @@ BAD_VALUES: Final = [
     ("token_file", "/nowhere", "a file that can be read (No such file or directory)"),
     ("token_file", "/", "a file that can be read (Is a directory)"),
     ("token_file", "/dev/null", "a file with a token in each line"),
-    ("trusted_proxies", "nginx", "addresses or networks such as 10.0.0.0/8, separated by commas"),
+    ("trusted_proxies", "nginx", PROXIES),
     (
         "trusted_proxies",
         "10.0.0.1/8",

@@ -34,19 +34,24 @@ def hub() -> Hub:
     return hub
 
 
+def feeds(prefix: str = "", *, secure: bool = False) -> Any:  # noqa: ANN401 # any JSON
+    offers = (hub().offer(), hub().offer(restricted=True))
+    return asyncapi(*offers, HOST, prefix, secure=secure)
+
+
 def test_the_openapi_document_is_valid() -> None:
     assert not [*OpenAPIV31SpecValidator(openapi(hub().offer(), "/monitor")).iter_errors()]
 
 
 def test_the_asyncapi_document_is_valid() -> None:
-    AsyncAPI.model_validate(asyncapi(hub().offer(), HOST, "/monitor", secure=True))
+    AsyncAPI.model_validate(feeds("/monitor", secure=True))
 
 
 @pytest.mark.skipif(not OFFICIAL.exists(), reason="npm's @asyncapi/specs is not in .venv/npm")
 def test_the_asyncapi_document_is_valid_by_the_official_schema() -> None:
     schema = json.loads(OFFICIAL.read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
-    assert not [*validator.iter_errors(cast("Any", asyncapi(hub().offer(), HOST)))]
+    assert not [*validator.iter_errors(feeds())]
 
 
 def references(value: Any) -> Iterator[str]:  # noqa: ANN401 # any JSON
@@ -61,8 +66,7 @@ def references(value: Any) -> Iterator[str]:  # noqa: ANN401 # any JSON
 
 @pytest.mark.parametrize("kind", ["openapi", "asyncapi"])
 def test_every_reference_leads_somewhere(kind: str) -> None:
-    offer = hub().offer()
-    document: Any = openapi(offer) if kind == "openapi" else asyncapi(offer, HOST)
+    document: Any = openapi(hub().offer()) if kind == "openapi" else feeds()
     found = set(references(document))
     assert found
     for reference in found:
@@ -79,7 +83,7 @@ def test_the_documents_say_what_this_hub_offers() -> None:
     assert "processes" not in by_name["metrics"]["items"]["enum"]
     assert by_name["interval"]["multipleOf"] == 0.5
     assert by_name["history"]["maximum"] == 120
-    channel: Any = asyncapi(hub().offer(), HOST, "/monitor")
+    channel = feeds("/monitor")
     query = channel["channels"]["feed"]["bindings"]["ws"]["query"]["properties"]
     assert list(query) == [name for name in by_name if name != "Last-Event-ID"]
     assert channel["servers"]["hub"] == {
@@ -87,6 +91,15 @@ def test_the_documents_say_what_this_hub_offers() -> None:
         "pathname": "/monitor",
         "protocol": "ws",
     }
+
+
+def test_restricted_families_are_in_the_feed_for_those_who_have_a_token() -> None:
+    document = feeds()
+    for name, restricted in (("feed", False), ("restrictedFeed", True)):
+        query = document["channels"][name]["bindings"]["ws"]["query"]["properties"]
+        assert ("processes" in query["metrics"]["items"]["enum"]) == restricted
+    secured = [name for name, one in document["operations"].items() if "security" in one]
+    assert secured == ["sendRestrictedMessage"]
 
 
 def valid_message(payload: bytes) -> None:
