@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
@@ -42,13 +42,17 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One measurement to make: which server, how many clients, how long in whole seconds."""
+    """One measurement to make: which server, how many clients, how long in whole seconds.
+
+    `attack` is the name of what somebody does to the server all the while, if anything.
+    """
 
     contender: Contender
     clients: int
     seconds: int
     stalled: int = 0
     paths: tuple[str, ...] = (PATH,)
+    attack: str = ""
 
 
 def measure_all(cells: Sequence[Cell], cores: Cores) -> list[Measurement]:
@@ -94,7 +98,20 @@ def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], No
         port = _port(server, log)
         paths = list(cell.paths)
         order = Order(server.pid, port, paths, cell.clients, cell.seconds, cell.stalled)
-        return _run_load(order, cores, progress)
+        if not cell.attack:
+            return _run_load(order, cores, progress)
+        return _run_beside_attack(cell.attack, order, cores, progress)
+
+
+def _run_beside_attack(
+    name: str, order: Order, cores: Cores, progress: Callable[[float], None]
+) -> Measurement:
+    command = ("nice", sys.executable, "-m", "benchmarks.attack", name, str(order.port))
+    with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
+        found = _run_load(order, cores, progress)
+        attacker.terminate()
+        ends, _ = attacker.communicate(timeout=_PATIENCE)
+    return replace(found, ends=json.loads(ends))
 
 
 def _run_load(order: Order, cores: Cores, progress: Callable[[float], None]) -> Measurement:

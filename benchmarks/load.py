@@ -81,7 +81,8 @@ class _Run:
             stalled.open(order.stalled, _IN_FLIGHT)
             rate = order.clients / crowd.open(order.clients, _IN_FLIGHT)
             start = self._settle(crowd)
-            resident = self._server.resident_bytes() - resident
+            settled = self._server.resident_bytes()
+            resident = settled - resident
             before = self._usage()
             self._watch(crowd, start)
             used = self._usage().since(before)
@@ -89,6 +90,7 @@ class _Run:
             owed = order.clients * order.seconds
             crowd.run(window.end + _GRACE, enough=lambda: window.received() >= owed)
             held = self._server.descriptors() - descriptors - (order.clients - crowd.lost)
+            p50, p99, most = window.lags()
             return Measurement(
                 clients=order.clients,
                 stalled=order.stalled,
@@ -96,8 +98,11 @@ class _Run:
                 cpu_us=used.server / window.frames() * 1e6,
                 load_us=used.load / window.frames() * 1e6,
                 others=max(0.0, used.others / order.seconds),
-                **window.lags(),
+                lag_p50_ms=p50,
+                lag_p99_ms=p99,
+                lag_max_ms=most,
                 rss_kib=resident / 1024 / (order.clients + order.stalled),
+                grown_mib=(self._server.resident_bytes() - settled) / 2**20,
                 handshakes=rate,
                 drops=max(0, owed - window.received()),
                 lost=crowd.lost,
@@ -169,16 +174,12 @@ class _Window:
         """Return how many of the window's messages were error messages."""
         return sum(tick.failed for tick in self._due())
 
-    def lags(self) -> dict[str, float]:
-        """Return percentiles of the time from a message's sample to its arrivals, in ms."""
+    def lags(self) -> tuple[float, float, float]:
+        """Return the time from a message's sample to its arrivals in ms: p50, p99 and the most."""
         lags = sorted(
             (moment - tick.stamp) * 1e3 for tick in self._due() for moment in tick.arrivals
         )
-        return {
-            "lag_p50_ms": percentile(lags, 0.5),
-            "lag_p99_ms": percentile(lags, 0.99),
-            "lag_max_ms": lags[-1],
-        }
+        return percentile(lags, 0.5), percentile(lags, 0.99), lags[-1]
 
 
 def _write(**line: object) -> None:

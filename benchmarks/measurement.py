@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,10 @@ class Measurement:
     `cpu_us` is server CPU time in microseconds per frame received in the window, `load_us` the
     load generator's own; `others` is how many cores anything else kept busy. Lags are milliseconds
     from a message's timestamp to its arrival. `rss_kib` is resident memory in KiB per client,
-    `handshakes` are per second. `drops` counts messages owed but not received, `lost` clients that
-    the server disconnected, `failed` error messages, `cut` stalled clients that the server no
-    longer holds.
+    `grown_mib` by how many MiB it grew within the window, `handshakes` are per second. `drops`
+    counts messages owed but not received, `lost` clients that the server disconnected, `failed`
+    error messages, `cut` stalled clients that the server no longer holds. `ends` are how an
+    attacker's connections ended, and how often.
     """
 
     clients: int
@@ -32,11 +33,13 @@ class Measurement:
     lag_p99_ms: float
     lag_max_ms: float
     rss_kib: float
+    grown_mib: float
     handshakes: float
     drops: int
     lost: int
     failed: int
     cut: int
+    ends: Mapping[str, int] = field(default_factory=dict)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

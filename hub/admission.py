@@ -206,8 +206,9 @@ def peer_name(address: Sequence[Any] | None) -> str:
     """Return a client's address as it is written in the log."""
     if not address:
         return "of unknown address"
-    host, port = address[0], address[1] if len(address) > 1 else 0
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    host, *port = map(str, address)
+    known = [number for number in port[:1] if number not in {"0", "None"}]  # proxies name no port
+    return ":".join((f"[{host}]" if ":" in host else host, *known))
 
 
 def _host(scope: Scope) -> str:

@@ -95,6 +95,7 @@ class Closure(IntEnum):
     """
 
     STOPPING = 1001, "hub stops serving"
+    NOT_TEXT = 1007, "text is not UTF-8"
     TALKATIVE = 1008, "too many messages"
     MESSAGE_TOO_BIG = 1009, "message too big"
     KEEPALIVE_LOST = 1011, "keepalive lost"

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from hub import Hub, Settings, create_app
-from hub.admission import Admission, Transport, descriptors_but
+from hub.admission import Admission, Transport, descriptors_but, peer_name
 from hub.errors import Closure, Reason, Refused
 from tests.support.clients import client, close_code, message, receive, reset, strict_json
 from tests.support.fakes import FakeClock
@@ -466,3 +466,20 @@ async def test_a_hub_that_drains_lets_nobody_in_and_is_not_ready() -> None:
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.text) == (503, "not ready: draining\n")
         assert (await http.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (("192.0.2.7", 4711), "192.0.2.7:4711"),
+        (("2001:db8::1", 4711), "[2001:db8::1]:4711"),
+        (("2001:db8::1", 4711, 0, 0), "[2001:db8::1]:4711"),
+        (("192.0.2.7", 0), "192.0.2.7"),
+        (("192.0.2.7", None), "192.0.2.7"),
+        (("192.0.2.7",), "192.0.2.7"),
+        ((), "of unknown address"),
+        (None, "of unknown address"),
+    ],
+)
+def test_names_of_clients(address: tuple[Any, ...] | None, name: str) -> None:
+    assert peer_name(address) == name

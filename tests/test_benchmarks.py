@@ -351,6 +351,7 @@ class TestDelivery:
 
 
 MEASUREMENT = Measurement(
+    grown_mib=0.5,
     clients=9000,
     stalled=0,
     frames=63000,

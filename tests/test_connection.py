@@ -326,6 +326,38 @@ class TestInbound:
             stage.transport.receive(client_frame(Opcode.TEXT, too_big))
             assert stage.farewell == Close(1009, "message too big")
 
+    @pytest.mark.parametrize("wrong", [b"\xff", b"\xc3(", b"\xed\xa0\x80", b"abc\xe2\x82"])
+    def test_text_that_is_not_utf_8_ends_the_connection(self, stage: Stage, wrong: bytes) -> None:
+        stage.transport.receive(client_frame(Opcode.TEXT, wrong))
+        assert stage.farewell == Close(1007, "text is not UTF-8")
+
+    def test_bytes_may_be_anything(self, stage: Stage) -> None:
+        stage.transport.receive(client_frame(Opcode.BINARY, b"\xff\xfe", fin=False))
+        stage.transport.receive(client_frame(Opcode.PING, b"\xff"))
+        stage.transport.receive(client_frame(Opcode.CONT, b"\xfd"))
+        assert stage.farewell is None
+
+    @given(st.binary(max_size=12) | st.text(max_size=6).map(str.encode), st.data())
+    def test_text_is_judged_as_a_whole_wherever_it_is_cut(
+        self, text: bytes, data: st.DataObject
+    ) -> None:
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
+        parts = [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])]
+        with staged() as stage:
+            for number, part in enumerate(parts):
+                opcode = Opcode.CONT if number else Opcode.TEXT
+                stage.transport.receive(
+                    client_frame(opcode, part, fin=number == len(parts) - 1)
+                    + client_frame(Opcode.PONG)
+                )
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                assert stage.farewell == Close(1007, "text is not UTF-8")
+            else:
+                assert stage.farewell is None
+                assert stage.connection._parser is None
+
     def test_a_client_may_say_so_many_messages_in_a_second(self, stage: Stage) -> None:
         for _ in range(3):
             stage.transport.receive(client_frame(Opcode.TEXT, b"x") * InboundBudget.MESSAGES)
@@ -514,13 +546,14 @@ class TestTheEnd:
 # Streams of client frames, cut anywhere
 
 _small = st.binary(max_size=40)
+_BODIES = {Opcode.TEXT: st.text(max_size=10).map(str.encode), Opcode.BINARY: _small}
 
 
 @st.composite
 def _frames_of_a_message(draw: st.DrawFn) -> list[bytes]:
     """A message in one to three frames, with pings and pongs in between."""
-    opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.BINARY]))
-    parts = draw(st.lists(st.one_of(_small, st.just(b"y" * 130)), min_size=1, max_size=3))
+    opcode = draw(st.sampled_from(list(_BODIES)))
+    parts = draw(st.lists(st.one_of(_BODIES[opcode], st.just(b"y" * 130)), min_size=1, max_size=3))
     frames = []
     for at, part in enumerate(parts):
         fin = at == len(parts) - 1

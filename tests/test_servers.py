@@ -186,6 +186,13 @@ async def test_the_size_of_text_is_counted_in_bytes(server: ServerProcess) -> No
             assert await close_code(websocket) == 1009
 
 
+async def test_text_that_is_not_utf_8_ends_the_connection(server: ServerProcess) -> None:
+    async with client(server.url()) as websocket:
+        await websocket.send(b"\xff\xfe", text=True)
+        code = await close_code(websocket)
+    assert code == 1007 or server.kind != "hub"  # others are cut off by their server in its way
+
+
 async def test_a_message_too_big_is_noticed_in_fragments(server: ServerProcess) -> None:
     async with client(server.url()) as websocket:
         with suppress(ConnectionClosed):

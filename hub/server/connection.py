@@ -7,6 +7,7 @@ no task, no queue, no parser. A frame goes to the transport as it is, the same b
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ _PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
 _PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothing
 _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
+_UTF8: Final = codecs.getincrementaldecoder("utf-8")
 _BURST: Final = 32
 
 # The library would log every connection that ends; the session does that.
@@ -51,7 +53,7 @@ class Connection(Subscriber, asyncio.Protocol):
 
     __slots__ = (
         "_alive", "_budget", "_connections", "_deadline", "_left", "_parser", "_ready",
-        "_transport", "_unparsed",
+        "_text", "_transport", "_unparsed",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +75,7 @@ class Connection(Subscriber, asyncio.Protocol):
         self._parser = parser
         self._unparsed = 0 if parser is None else math.inf  # where it stands is not known
         self._budget: InboundBudget | None = None
+        self._text: codecs.IncrementalDecoder | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._alive = True
         self._ready = True
@@ -164,9 +167,25 @@ class Connection(Subscriber, asyncio.Protocol):
             if self._budget is None:
                 self._budget = InboundBudget()
             closure = self._budget.judge(len(frame.data), now)
+            if closure is None and not self._is_sound(frame):
+                closure = Closure.NOT_TEXT
             if closure is not None:
                 self.close(closure)
                 return
+
+    def _is_sound(self, frame: WebSocketFrame) -> bool:
+        """Say whether a frame is no text, or text as it has to be (RFC 6455, section 8.1)."""
+        if frame.opcode is Opcode.TEXT:
+            self._text = _UTF8()
+        elif frame.opcode is not Opcode.CONT or self._text is None:
+            return True
+        try:
+            self._text.decode(bytes(frame.data), final=frame.fin)
+        except UnicodeDecodeError:
+            return False
+        if frame.fin:
+            self._text = None
+        return True
 
     # The end
 

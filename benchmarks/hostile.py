@@ -1,0 +1,90 @@
+"""What clients that mean no good cost the others: `python -m benchmarks.hostile`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import machine
+from benchmarks.attack import ATTACKS
+from benchmarks.bench import Cell, measure_all, report_to
+from benchmarks.contenders import HUB, python_contenders
+from benchmarks.report import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.measurement import Measurement
+
+_HEAD: Final = (
+    "meanwhile",
+    "lag p50 ms",
+    "p99",
+    "max",
+    "missed",
+    "cut off",
+    "MiB more",
+    "the attacker's connections ended",
+)
+_TERMS: Final = """\
+One attacker sends as fast as it can, and connects again whenever it is cut off; it shares the
+load's core and gives way to it. Lag, missed messages and who was cut off are those of the other
+clients, over the whole window, with every frame checked. Memory is by how much the server's grew
+within the window."""
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
+    parser.add_argument("--clients", type=int, default=500, help="healthy ones (default: 500)")
+    parser.add_argument("--seconds", type=int, default=10, help="of each attack (default: 10)")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
+    )
+    return parser.parse_args(arguments)
+
+
+def _line(title: str, found: Measurement) -> tuple[str, ...]:
+    ends = ", ".join(f"{count:,} x {end}" for end, count in found.ends.items())
+    return (
+        title,
+        f"{found.lag_p50_ms:.1f}",
+        f"{found.lag_p99_ms:.1f}",
+        f"{found.lag_max_ms:.1f}",
+        f"{found.drops:,}",
+        f"{found.lost:,}",
+        f"{found.grown_mib:.1f}",
+        ends or "-",
+    )
+
+
+def render(found: Sequence[Measurement], seconds: int, environment: Sequence[str]) -> str:
+    """Return the report as Markdown; the first measurement is of no attack."""
+    titles = ("nothing", *(attack.title for attack in ATTACKS.values()))
+    lines = [_line(title, one) for title, one in zip(titles, found, strict=True)]
+    parts = (
+        "# Hostile clients",
+        f"{found[0].clients:,} healthy clients, {seconds} s of each attack.\n{_TERMS}",
+        "\n".join(table(_HEAD, lines)),
+        "\n".join(f"- {line}" for line in environment),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _run(options: argparse.Namespace) -> str:
+    clients = min(options.clients, machine.raise_descriptor_limit())
+    cores = machine.Cores.split()
+    hub = next(one for one in python_contenders() if one.key == HUB)
+    cells = [Cell(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS)]
+    return render(measure_all(cells, cores), options.seconds, machine.describe(cores))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the report and print it; return the process's exit status."""
+    options = _arguments(arguments)
+    return report_to(options.output / "hostile.md", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
