@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from hub.errors import Reason
 from hub.server.handshake import HandshakeProtocol, Pending
-from tests.support.clients import client, handshake, message, receive
+from tests.support.clients import client, close_code, handshake, message, receive
 from tests.support.fakes import FakeClock
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 from tests.support.transport import FakeTransport, SteppedLoop
@@ -318,3 +318,31 @@ def test_what_comes_after_a_refusal_is_not_read(door: Door) -> None:
     door.loop.do(lambda: transport.get_protocol().data_received(GET + b"\r\n"))
     assert bytes(transport.wire) == said
     assert door.calls == 0
+
+
+# At the end
+
+
+async def test_whoever_was_refused_does_not_keep_the_hub_from_ending_well() -> None:
+    attacks = [data for data, _ in REFUSED.values()] * 10
+    with start_hub() as server:
+        async with AsyncExitStack() as stack:
+            followers = [await stack.enter_async_context(client(server.url())) for _ in range(20)]
+            for follower in followers:
+                await receive(follower)
+            socks = [_attacked(server.port, data) for data in attacks]
+            server.process.terminate()
+            assert [await close_code(follower) for follower in followers] == [1012] * 20
+            assert await server.ended() == 0
+            for sock in socks:
+                sock.close()
+    assert "Hub stopped" in server.log.text
+    assert len(server.log.text.splitlines()) < 100
+
+
+def _attacked(port: int, data: bytes) -> socket.socket:
+    """Send without hearing the answer."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    with suppress(ConnectionError):
+        sock.sendall(data)
+    return sock
