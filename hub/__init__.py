@@ -14,11 +14,12 @@ Embedded in a FastAPI or Starlette application::
 """
 
 from hub.app import create_app
-from hub.core import Hub, HubStatistics
+from hub.core import Hub
 from hub.errors import AtCapacity, Closure, InvalidValue
 from hub.frame import Frame
 from hub.metrics import Metric
 from hub.settings import Settings
+from hub.statistics import HubStatistics
 from hub.subscriber import SubscriberStatistics
 
 __all__ = [

@@ -6,9 +6,8 @@ import asyncio
 import contextvars
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from hub.channel import Channel
@@ -17,21 +16,21 @@ from hub.collector import Collector, ThreadCollector
 from hub.errors import AtCapacity, Closure, InvalidValue
 from hub.families import standard_metrics
 from hub.frame import Frame
-from hub.histogram import Distribution
 from hub.history import History
 from hub.keepalive import Keepalive
 from hub.lag import LagMeter
 from hub.metrics import Kind, Metric
 from hub.request import FEED, Offer, Parameter, Request, parse, read
-from hub.sampler import Sampler, SamplerStatistics
+from hub.sampler import Sampler
 from hub.settings import Settings
 from hub.snapshot import Snapshot
 from hub.stall import EpisodeLog, StallWatch
+from hub.statistics import HubStatistics
 from hub.subscriber import QueuedSubscriber, Subscriber
 from hub.view import DEFAULT_METRICS, View
 from hub.window import Window
 
-__all__ = ["Hub", "HubStatistics"]
+__all__ = ["Hub"]
 
 _logger = logging.getLogger("hub")
 
@@ -46,45 +45,6 @@ _DRAIN_SECONDS: Final = 0.02
 
 _PATIENCE: Final = (0.5, 5.0)
 """Seconds that collecting may take: half an interval, but no less and no more than these."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubStatistics:
-    """What a hub has done since it was last started, and whom it serves now.
-
-    Attributes:
-        subscribers: receivers of any view.
-        views: distinct views among them; each is encoded once a tick.
-        overruns: deliveries that were still under way when the next snapshot came.
-        delivered: frames handed on to sockets and readers, also of subscribers that have left.
-        dropped: frames that subscribers did not take in time.
-        overtaken: of those, the ones that the history gave up before they were replayed.
-        closed: subscribers that the hub itself has closed, by the reason.
-        age: seconds since the newest snapshot, or None before the first.
-        lag: seconds by which the event loop was late.
-        sampler: what the sampler has done, or None before it has begun.
-    """
-
-    subscribers: int
-    views: int
-    overruns: int
-    delivered: int
-    dropped: int
-    overtaken: int
-    closed: Mapping[Closure, int]
-    age: float | None
-    lag: Distribution
-    sampler: SamplerStatistics | None
-
-    @property
-    def ticks(self) -> int:
-        """Snapshots sampled."""
-        return self.sampler.ticks if self.sampler else 0
-
-    @property
-    def missed(self) -> int:
-        """Ticks that passed unsampled because the machine or the process stood still."""
-        return self.sampler.missed if self.sampler else 0
 
 
 class Hub:

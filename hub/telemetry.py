@@ -20,11 +20,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from hub.admission import Admission, AdmissionStatistics, Transport
-from hub.core import Hub, HubStatistics
+from hub.core import Hub
 from hub.errors import Closure, Reason
 from hub.histogram import Distribution
 from hub.sampler import SamplerStatistics
 from hub.snapshot import Snapshot
+from hub.statistics import HubStatistics
 
 __all__ = ["Telemetry"]
 

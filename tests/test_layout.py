@@ -18,6 +18,7 @@ ROOT = Path(hub.__file__).parent
 # Rooms from the top of the house to its foundations; each may import only those below it.
 ORDER = [
     "__main__",
+    "flags",
     "server.runner",
     "server.handshake",
     "server",
@@ -36,6 +37,7 @@ ORDER = [
     "description",
     "pump",
     "core",
+    "statistics",
     "channel",
     "stall",
     "keepalive",

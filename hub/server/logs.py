@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["FORMATS", "QueryFilter", "Throttle", "configure_logging"]
+__all__ = ["FORMATS", "LEVELS", "QueryFilter", "Throttle", "configure_logging"]
 
 FORMATS: Final = ("text", "json")
+LEVELS: Final = ("critical", "error", "warning", "info", "debug")
 
 _JSON_FIELDS: Final = {"levelname": "level", "name": "logger"}
 
