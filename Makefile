@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-isolation bench-views clean
+.PHONY: help run test check bench bench-isolation bench-views bench-hostile clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy 
 
 bench-views: $(VENV)/.test ## measure what many different views cost; flags go in ARGS
 	$(BIN)/python -m benchmarks.views $(ARGS)
+
+bench-hostile: $(VENV)/.test ## measure what clients that mean no good cost; flags go in ARGS
+	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
 
 _RUNNING: Final = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_LAG: Final = re.compile(r'^hub_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 _PATIENCE: Final = 20.0
 _TAIL: Final = 30
 _ROOT: Final = Path(__file__).parent.parent
@@ -44,7 +46,8 @@ class BenchError(Exception):
 class Cell:
     """One measurement to make: which server, how many clients, how long in whole seconds.
 
-    `attack` is the name of what somebody does to the server all the while, if anything.
+    `attack` is the name of what somebody does to the hub all the while, or empty to look at the
+    hub in the same way while nobody does anything.
     """
 
     contender: Contender
@@ -52,7 +55,7 @@ class Cell:
     seconds: int
     stalled: int = 0
     paths: tuple[str, ...] = (PATH,)
-    attack: str = ""
+    attack: str | None = None
 
 
 def measure_all(cells: Sequence[Cell], cores: Cores) -> list[Measurement]:
@@ -98,7 +101,7 @@ def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], No
         port = _port(server, log)
         paths = list(cell.paths)
         order = Order(server.pid, port, paths, cell.clients, cell.seconds, cell.stalled)
-        if not cell.attack:
+        if cell.attack is None:
             return _run_load(order, cores, progress)
         return _run_beside_attack(cell.attack, order, cores, progress)
 
@@ -107,11 +110,22 @@ def _run_beside_attack(
     name: str, order: Order, cores: Cores, progress: Callable[[float], None]
 ) -> Measurement:
     command = ("nice", sys.executable, "-m", "benchmarks.attack", name, str(order.port))
-    with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
-        found = _run_load(order, cores, progress)
-        attacker.terminate()
-        ends, _ = attacker.communicate(timeout=_PATIENCE)
-    return replace(found, ends=json.loads(ends))
+    if not name:
+        found, ends = _run_load(order, cores, progress), "{}"
+    else:
+        with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
+            found = _run_load(order, cores, progress)
+            attacker.terminate()
+            ends, _ = attacker.communicate(timeout=_PATIENCE)
+    return replace(found, ends=json.loads(ends), loop_lag_ms=_worst_lag(order.port))
+
+
+def _worst_lag(port: int) -> float:
+    """Return the bound in ms that the hub's event loop was never later than, by its own figures."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        figures = answer.read().decode()
+    buckets = [(float(bound), float(count)) for bound, count in _LAG.findall(figures)]
+    return 1e3 * min(bound for bound, count in buckets if count == buckets[-1][1])
 
 
 def _run_load(order: Order, cores: Cores, progress: Callable[[float], None]) -> Measurement:

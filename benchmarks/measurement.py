@@ -20,7 +20,8 @@ class Measurement:
     `grown_mib` by how many MiB it grew within the window, `handshakes` are per second. `drops`
     counts messages owed but not received, `lost` clients that the server disconnected, `failed`
     error messages, `cut` stalled clients that the server no longer holds. `ends` are how an
-    attacker's connections ended, and how often.
+    attacker's connections ended, and how often, and `loop_lag_ms` what the hub's event loop was
+    never later than, by its own figures.
     """
 
     clients: int
@@ -40,6 +41,7 @@ class Measurement:
     failed: int
     cut: int
     ends: Mapping[str, int] = field(default_factory=dict)
+    loop_lag_ms: float = math.nan
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
