@@ -4,8 +4,8 @@ import json
 import math
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import Metric, Settings
+from hub.clock import SystemClock
+from hub.collector import ThreadCollector
 from hub.families import CounterMeter, ProcessTable, _is_whole_disk, standard_metrics
 from hub.metrics import Kind, reading_of
-from hub.snapshot import Growth, Value
+from hub.snapshot import Failure, Growth, Value
+from tests.support.servers import DEADLINE
 
 FAMILIES = [
     "cpu", "memory", "disk", "swap", "cores", "load", "memory_bytes", "disks", "disk_io",
@@ -453,3 +456,51 @@ def test_a_real_process_that_is_busy_is_among_the_first(spinning: int) -> None:
     shown = {one["pid"]: one for one in table.collect()}
     assert shown[spinning]["cpu"] > 0  # type: ignore[operator]
     assert str(shown[spinning]["name"]).startswith("python")
+
+
+# psutil that fails, in every way
+
+CALLS = [
+    "cpu_percent", "virtual_memory", "swap_memory", "disk_usage", "getloadavg", "disk_partitions",
+    "disk_io_counters", "net_io_counters", "sensors_temperatures", "pids", "Process",
+]  # fmt: skip
+ERRORS = [
+    OSError(5, "Input/output error"), OSError("no number"), OSError(), PermissionError(13, "no"),
+    FileNotFoundError(2, "No such file or directory"), psutil.AccessDenied(1),
+    psutil.NoSuchProcess(1),
+    psutil.Error(), RuntimeError("lone \udcff"), NotImplementedError(), ValueError("two\nlines"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), MemoryError(), ZeroDivisionError(),
+    RecursionError(), KeyboardInterrupt(), SystemExit(1), GeneratorExit(), None,
+]  # fmt: skip
+
+
+def failing(error: BaseException | None) -> Callable[..., None]:
+    def call(*_: object, **__: object) -> None:
+        if error is not None:
+            raise error
+
+    return call
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+async def test_whatever_psutil_raises_fails_its_families_for_as_long_as_it_does(
+    call: str, error: BaseException | None
+) -> None:
+    everything = [replace(metric, background=False) for metric in standard_metrics(Settings())]
+    collector = ThreadCollector(patience=DEADLINE, clock=SystemClock())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psutil, call, failing(error), raising=False)
+        for _ in range(3):
+            found = await collector.collect(everything)
+    failures = {name: one for name, one in found.items() if isinstance(one, Failure)}
+    assert len(failures) <= 4
+    for failure in failures.values():
+        assert failure.cause.isprintable()
+        assert 0 < len(failure.cause) <= 200
+        failure.cause.encode()
+    for _ in range(2):
+        found = await collector.collect(everything)
+    collector.close()
+    assert list(found) == FAMILIES
+    assert not [name for name, one in found.items() if isinstance(one, Failure)]
