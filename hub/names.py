@@ -75,6 +75,7 @@ class Names:
     """
 
     _REMEMBERED: Final = 1024
+    _LONGEST: Final = 512
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._hosts = frozenset(check_host("allow_host", host) for host in hosts)
@@ -102,6 +103,10 @@ class Names:
         name = self._judge_host(hosts[0].decode("latin-1"), here)
         if origins:
             self._judge_origin(origins[0].decode("latin-1"), name, here)
+        if sum(map(len, hosts + origins)) <= self._LONGEST:
+            self._remember(key)
+
+    def _remember(self, key: tuple[bytes, bytes | None, str]) -> None:
         if len(self._known) >= self._REMEMBERED:
             self._known.clear()
         self._known.add(key)

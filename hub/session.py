@@ -79,8 +79,8 @@ class MetricsFeed:
             self._admission.authenticate(scope)
         request = self._hub.request(scope["query_string"], restricted=self._restricted)
         self._hub.admit(request.view)
-        visit = self._admission.enter(scope, Transport.WEBSOCKET)
         self._hub.start()
+        visit = self._admission.enter(scope, Transport.WEBSOCKET)
         handover: Handover | None = scope.get("extensions", {}).get(HANDOVER_EXTENSION)
         if handover is None:
             await self._pump(request, visit, _accept(scope), receive, send)
@@ -113,8 +113,8 @@ class MetricsFeed:
             self._admission.leave(visit)
             raise
         pump = WebSocketPump(request.view, hub.settings.queue, hub.watch, name=visit, send=send)
-        self._joined(pump, request)
         try:
+            self._joined(pump, request)
             await pump.run(receive)
         finally:
             self._left(pump)

@@ -241,6 +241,11 @@ def test_what_is_remembered_has_a_bound() -> None:
     assert len(names._known) <= Names._REMEMBERED
 
 
+def test_nothing_long_is_remembered() -> None:
+    assert verdict(OPEN, ("host", "a.example"), ("origin", "x" * 10_000)) is None
+    assert not [key for key in OPEN._known if len(key[1] or b"") > 1000]
+
+
 def test_what_is_remembered_of_one_address_says_nothing_of_another() -> None:
     names = Names((), ())
     assert verdict(names, ("host", "localhost")) is None
