@@ -78,6 +78,7 @@ REFUSED: Final = {
     "a header of 17 KiB": (GET + b"Cookie: " + b"a" * 17_000 + b"\r\n\r\n", 431),
     "a header of 1 MiB that does not end": (GET + b"Cookie: " + b"a" * 2**20, 431),
     "17 KiB of small headers": (GET + b"X: y\r\n" * 3000 + b"\r\n", 431),
+    "140 headers": (GET + b"X: y\r\n" * 140 + b"\r\n", 431),
     "a handshake with a cookie of 17 KiB": (
         handshake(PATH, "Cookie: " + "a" * 17_000),
         431,

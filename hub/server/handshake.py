@@ -59,6 +59,7 @@ class HandshakeProtocol(HttpToolsProtocol):
     """Reads requests, of which opening handshakes are one kind, within bounds."""
 
     HEAD_BYTES: Final = 16 * 1024
+    HEADERS: Final = 128  # as many as the opening handshake's own parser takes
     PIPELINE: Final = 8
 
     waiting: Pending
@@ -98,7 +99,7 @@ class HandshakeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the application, unless the head was too big or the client is too hasty."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self.HEAD_BYTES:
+        if size > self.HEAD_BYTES or len(self.headers) > self.HEADERS:
             self._verdict = Reason.TOO_LARGE
         elif len(self.pipeline) >= self.PIPELINE:
             self._verdict = Reason.RATE
