@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
 
 def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
     """List the routes; whoever asks after the hub's health may call it by any name."""
-    queries = Queries(hub)
+    queries = Queries(hub, admission)
     operations = Operations(hub, Telemetry(hub, admission))
     feed = MetricsFeed(hub, admission)
     restricted = MetricsFeed(hub, admission, restricted=True)
@@ -58,6 +58,7 @@ def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
         WebSocketRoute(FEED_PATH, feed, middleware=guard),
         WebSocketRoute(RESTRICTED_FEED_PATH, restricted, middleware=guard),
         Route(FEED_PATH, queries.latest, middleware=guard),
+        Route(RESTRICTED_FEED_PATH, queries.restricted, middleware=guard),
         Route(f"{FEED_PATH}/history", queries.history, middleware=guard),
         Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=guard),
         Route("/metrics", operations.figures, middleware=guard),

@@ -79,6 +79,7 @@ def openapi(offer: Offer, prefix: str = "") -> _Object:
             FEED_PATH: {"get": _latest(offer)},
             f"{FEED_PATH}/history": {"get": _history(offer)},
             f"{FEED_PATH}/stream": {"get": _stream(offer)},
+            RESTRICTED_FEED_PATH: {"get": _restricted()},
             "/metrics": {"get": _figures()},
             "/livez": {"get": _health("live", "Whether the process serves at all")},
             "/readyz": {"get": _health("ready", "Whether clients may be sent here")},
@@ -86,7 +87,8 @@ def openapi(offer: Offer, prefix: str = "") -> _Object:
             "/asyncapi.json": {"get": _document("asyncapi", "The live feed's contract.")},
         },
         "components": {
-            "schemas": {**_schemas(offer), "Columns": _columns(offer), "Refusal": _REFUSAL}
+            "schemas": {**_schemas(offer), "Columns": _columns(offer), "Refusal": _REFUSAL},
+            "securitySchemes": {"token": _BEARER},
         },
     }
 
@@ -172,6 +174,23 @@ def _stream(offer: Offer) -> _Object:
         "schema": {"type": "string", "format": "date-time"},
     }
     return _operation("stream", summary, FEED, offer, responses, resume)
+
+
+def _restricted() -> _Object:
+    return {
+        "operationId": "restricted",
+        "summary": "Why a handshake for the authenticated feed is refused",
+        "description": "For browsers, which do not tell. Takes the parameters of that feed.",
+        "security": [{"token": []}],
+        "responses": {
+            "400": _refusal("A parameter breaks its rule."),
+            "401": _refusal("There is no valid token."),
+            "403": _refusal("The Host or Origin header is not one that may be."),
+            "426": _refusal("Nothing else is wrong than that it is no WebSocket."),
+            "429": _refusal("Too many come from the same address, or too often.", later=True),
+            "503": _refusal("The hub is stopping, or has no room.", later=True),
+        },
+    }
 
 
 def _operation(

@@ -50,8 +50,9 @@ class Queries:
     room for.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, admission: Admission) -> None:
         self._hub = hub
+        self._admission = admission
 
     async def latest(self, request: HTTPRequest) -> Response:
         """Answer with the latest message of a view, or with 304 to who has it already."""
@@ -79,6 +80,18 @@ class Queries:
         finally:
             self._hub.remove(subscriber)
         return None
+
+    async def restricted(self, request: HTTPRequest) -> Response:
+        """Say what is wrong with a request for the authenticated feed, if only the protocol is.
+
+        Browsers do not tell pages why a WebSocket was refused; this does.
+        """
+        self._admission.knock(request.scope)
+        self._admission.authenticate(request.scope)
+        self._hub.admit(self._hub.request(_query(request), restricted=True).view)
+        protocol = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        headers = protocol if request.scope["http_version"].startswith("1") else {}
+        return JSONResponse({"error": "this feed takes a WebSocket"}, 426, headers)
 
     async def openapi(self, request: HTTPRequest) -> Response:
         """Answer with the contract of the HTTP routes."""

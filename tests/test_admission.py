@@ -322,6 +322,24 @@ async def test_the_rate_holds_for_guesses_of_tokens_too() -> None:
 # Names
 
 
+async def test_a_plain_request_is_told_why_a_handshake_would_be_refused(
+    server: ServerProcess,
+) -> None:
+    async def asked(query: str, headers: dict[str, str]) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{server.port}{RESTRICTED}{query}"
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            response = await http.get(url, headers=headers)
+        return response.status_code, response.json()["error"]
+
+    wrong = {"Authorization": "Bearer wrong"}
+    rule = "a valid token is needed: Authorization: Bearer TOKEN"
+    assert await asked("", wrong) == (401, rule)
+    assert await asked("?metrics=processes", BEARER) == (426, "this feed takes a WebSocket")
+    status, error = await asked("?metrics=nothing", BEARER)
+    assert status == 400
+    assert error.startswith("metrics must be one or more of cpu, memory")
+
+
 @pytest.mark.parametrize("target", [PATH, RESTRICTED])
 async def test_foreign_names_and_pages_are_refused_before_anything_else(
     server: ServerProcess, target: str
