@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from hub.admission import Admission
 from hub.core import Hub
 from hub.guard import Guard
 from hub.http import EventStream, Operations, Queries
+from hub.page import Page
 from hub.request import FEED_PATH, RESTRICTED_FEED_PATH
 from hub.session import MetricsFeed
 from hub.settings import Settings
@@ -53,6 +54,7 @@ def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
     feed = MetricsFeed(hub, admission)
     restricted = MetricsFeed(hub, admission, restricted=True)
     stream = EventStream(hub, admission)
+    page = Page()
     guard = [Middleware(Guard, admission)]
     return [
         WebSocketRoute(FEED_PATH, feed, middleware=guard),
@@ -64,6 +66,8 @@ def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
         Route("/metrics", operations.figures, middleware=guard),
         Route("/openapi.json", queries.openapi, middleware=guard),
         Route("/asyncapi.json", queries.asyncapi, middleware=guard),
+        Route("/", page.index, middleware=guard),
+        Mount("/static", page.static, middleware=guard),
         Route("/livez", operations.live),
         Route("/readyz", operations.ready),
     ]

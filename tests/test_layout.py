@@ -30,6 +30,7 @@ ORDER = [
     "",
     "app",
     "guard",
+    "page",
     "session",
     "http",
     "telemetry",
@@ -68,7 +69,7 @@ THIRD_PARTY = {
     "orjson": {"http", "view"},
     "prometheus_client": {"telemetry"},
     "psutil": {"families"},
-    "starlette": {"app", "guard", "http", "pump", "session"},
+    "starlette": {"app", "guard", "http", "page", "pump", "session"},
     "uvicorn": {"server.runner", "server.handshake", "server.protocol", "server.footing"},
     "websockets": {"server.protocol", "server.connection"},
 }
