@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
+from typing import Final
 
 import httpx2
 from playwright.async_api import Page
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from hub import Closure, Hub, Settings, create_app
+from hub import Hub, Settings
 from hub.request import FEED_PATH
-from tests.support.browser import needs_chromium, open_page
-from tests.support.servers import DEADLINE, serve_here, start_hub
+from tests.support.browser import LOST, needs_chromium, open_page
+from tests.support.servers import DEADLINE, start_hub, surviving
 
 pytestmark = needs_chromium
+
+EXPECTED: Final = rf"{LOST}|404 \(Not Found\)"  # there is no icon beside a JSON document
 
 LISTEN = """(path) => {
     window.seen = [];
@@ -40,24 +40,15 @@ async def seen(page: Page, count: int, opened: int = 1) -> list[str]:
     return timestamps
 
 
-@asynccontextmanager
-async def serving(hub: Hub, port: int = 0) -> AsyncIterator[int]:
-    """Serve a hub that goes on when its server ends; tell the port."""
-    app = Starlette(routes=[Mount("/monitor", create_app(hub=hub))])
-    async with serve_here(app, port) as server:
-        yield server.port
-        hub.dismiss(Closure.RESTART)
-
-
 async def test_an_event_source_gets_what_it_missed_from_the_buffer_that_survived() -> None:
     hub = Hub(Settings(interval=0.1))
     async with hub.lifespan(), AsyncExitStack() as first:
-        port = await first.enter_async_context(serving(hub))
+        port = await first.enter_async_context(surviving(hub))
         origin = f"http://127.0.0.1:{port}"
-        async with open_page(f"{origin}/monitor/openapi.json") as page:
-            await listen(page, f"/monitor{FEED_PATH}/stream?history=60")
+        async with open_page(f"{origin}/openapi.json", expected=EXPECTED) as page:
+            await listen(page, f"{FEED_PATH}/stream?history=60")
             await first.aclose()
-            async with serving(hub, port):
+            async with surviving(hub, port):
                 received = await seen(page, 20, opened=2)
                 view = hub.request(b"").view
                 kept = [snapshot.timestamp for snapshot in hub.past(view, 60)]
@@ -67,7 +58,7 @@ async def test_an_event_source_gets_what_it_missed_from_the_buffer_that_survived
 async def test_an_event_source_starts_cleanly_where_no_buffer_survived() -> None:
     with start_hub() as first:
         port = str(first.port)
-        async with open_page(f"http://127.0.0.1:{port}/openapi.json") as page:
+        async with open_page(f"http://127.0.0.1:{port}/openapi.json", expected=EXPECTED) as page:
             await listen(page, f"{FEED_PATH}/stream?history=60")
             assert await first.stopped() == 0
             before = len(await seen(page, 3))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import BrowserContext, Page, Playwright, async_playwright
 
-__all__ = ["needs_chromium", "open_page"]
+from tests.support.servers import DEADLINE
+
+__all__ = ["LOST", "eventually", "needs_chromium", "open_page", "open_tabs"]
 
 _CHROMIUM: Final = shutil.which("chromium")
 _FLAGS: Final = (
@@ -23,22 +29,95 @@ _FLAGS: Final = (
     "--disable-sync",
 )
 
+LOST: Final = r"net::ERR_(CONNECTION|INCOMPLETE)|WebSocket connection to '\S+' failed"
+"""What a browser says of servers that are away or say no."""
+
 needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="there is no chromium on this system")
 
 
 @asynccontextmanager
-async def open_page(url: str) -> AsyncIterator[Page]:
-    """Show a page in a browser of its own; whatever it reports as an uncaught error fails."""
-    async with async_playwright() as playwright:
+async def open_page(
+    url: str,
+    *,
+    expected: str = "(?!)",
+    script: str = "",
+    **options: Any,  # noqa: ANN401 # Playwright's
+) -> AsyncIterator[Page]:
+    """Show a page in a browser of its own.
+
+    A request to another origin fails, and so does whatever the page or the browser complains of,
+    unless it is ``expected``. ``script`` runs before the page's own; ``options`` are those of the
+    browser's context.
+    """
+    async with _playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=_CHROMIUM, args=list(_FLAGS), headless=True
         )
         try:
-            page = await browser.new_page()
-            errors: list[object] = []
-            page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 # no builtin
+            context = await browser.new_context(**options)
+            page = await context.new_page()
+            faults = _watch(page, url)
+            if script:
+                await page.add_init_script(script)
             await page.goto(url)
             yield page
-            assert errors == []
+            unexpected = [fault for fault in faults if not re.search(expected, fault)]
+            assert not unexpected, unexpected
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def open_tabs() -> AsyncIterator[BrowserContext]:
+    """Open a window whose tabs hide each other, as a person's do; Playwright's never hide."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ("--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}")
+        command = [str(_CHROMIUM), *_FLAGS, *flags, "about:blank"]
+        async with await anyio.open_process(command) as process, _playwright() as playwright:
+            address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
+            browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
+            yield browser.contexts[0]
+            await browser.close()
+            process.terminate()
+
+
+@asynccontextmanager
+async def _playwright() -> AsyncIterator[Playwright]:
+    """Drive browsers, within a deadline that holds for all that is done with them."""
+    with anyio.fail_after(6 * DEADLINE):
+        async with async_playwright() as playwright:
+            yield playwright
+
+
+async def _debugging_address(told: anyio.Path) -> str:
+    """Wait until the browser has told where it listens: a port, and below it a path."""
+
+    async def lines() -> list[str]:
+        return (await told.read_text()).split() if await told.exists() else []
+
+    port, path = await eventually(lines, lambda found: len(found) == 2)
+    return f"ws://127.0.0.1:{port}{path}"
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:  # noqa: ANN401 # what ``look`` finds
+    """Look again and again, until what is found is what is wanted."""
+    found = None
+    with anyio.move_on_after(3 * DEADLINE):
+        while not wanted(found := await look()):  # noqa: ASYNC110 # nothing tells of it
+            await anyio.sleep(0.05)
+        return found
+    raise AssertionError(f"it stayed at {found!r}")
+
+
+def _watch(page: Page, url: str) -> list[str]:
+    faults: list[str] = []
+    origin = urlsplit(url).netloc
+
+    def note(wrong: object, text: str) -> None:
+        if wrong:
+            faults.append(text)
+
+    page.on("pageerror", lambda error: note(error, str(error)))
+    page.on("console", lambda said: note(said.type in {"error", "warning"}, said.text))
+    page.on("request", lambda sent: note(urlsplit(sent.url).netloc != origin, sent.url))
+    return faults

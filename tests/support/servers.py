@@ -19,11 +19,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Final, Self, TypeAlias, TypeVar
+from typing import IO, Final, Literal, Self, TypeAlias, TypeVar
 
 import anyio.to_thread
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp
+
+from hub import Closure, Hub, create_app
 
 __all__ = [
     "DEADLINE",
@@ -37,9 +41,13 @@ __all__ = [
     "start_granian",
     "start_hub",
     "start_hypercorn",
+    "surviving",
 ]
 
 _T = TypeVar("_T")
+
+WebSockets: TypeAlias = Literal["auto", "none"]
+"""Whether uvicorn speaks them, with its own protocol class."""
 
 DEADLINE: Final = 10.0
 PATH: Final = "/api/system/metrics"
@@ -269,12 +277,12 @@ class _InProcess:
     """What uvicorn is told when it serves an application inside the tests."""
 
     def __init__(
-        self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None, port: int = 0
+        self, app: ASGIApp, ws: type[asyncio.Protocol] | WebSockets = "auto", port: int = 0
     ) -> None:
         self._listener = _listener(port)
         self.port: int = self._listener.getsockname()[1]
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, loop="asyncio", ws=ws or "auto")
+            uvicorn.Config(app, log_config=None, access_log=False, loop="asyncio", ws=ws)
         )
 
     def url(self, path: str = PATH) -> str:
@@ -284,7 +292,7 @@ class _InProcess:
 class ThreadedServer(_InProcess):
     """uvicorn in a thread with an event loop that ends with it, as in a process of its own."""
 
-    def __init__(self, app: ASGIApp, ws: type[asyncio.Protocol] | None = None) -> None:
+    def __init__(self, app: ASGIApp, ws: type[asyncio.Protocol] | WebSockets = "auto") -> None:
         super().__init__(app, ws)
         self._thread = threading.Thread(target=self._run, name="test-server")
 
@@ -315,9 +323,11 @@ class LocalServer(_InProcess):
 
 
 @contextlib.asynccontextmanager
-async def serve_here(app: ASGIApp, port: int = 0) -> AsyncIterator[LocalServer]:
+async def serve_here(
+    app: ASGIApp, port: int = 0, ws: WebSockets = "auto"
+) -> AsyncIterator[LocalServer]:
     """Serve ``app`` in the running event loop."""
-    server = LocalServer(app, port=port)
+    server = LocalServer(app, ws, port)
     task = asyncio.create_task(server.serve(), name="test-server")
     try:
         yield server
@@ -325,3 +335,12 @@ async def serve_here(app: ASGIApp, port: int = 0) -> AsyncIterator[LocalServer]:
         server.stop()
         with anyio.fail_after(DEADLINE):
             await task
+
+
+@contextlib.asynccontextmanager
+async def surviving(hub: Hub, port: int = 0) -> AsyncIterator[int]:
+    """Serve a hub that goes on when its server ends; tell the port."""
+    app = Starlette(routes=[Mount("/", create_app(hub=hub))])  # mounted, it follows no lifespan
+    async with serve_here(app, port) as server:
+        yield server.port
+        hub.dismiss(Closure.RESTART)

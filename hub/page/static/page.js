@@ -79,7 +79,7 @@ class Page {
     this.#panels = [...standardPanels(offer), ...ownPanels(offer)];
     find("token-form").addEventListener("submit", (event) => this.#takeToken(event));
     find("forget").addEventListener("click", () => this.#useToken(""));
-    for (const radio of find("range").elements) radio.addEventListener("change", () => this.#choose());
+    find("range").addEventListener("change", () => this.#choose());
     find(`range-${range()}`).checked = true;
     this.#follow();
   }
@@ -165,7 +165,7 @@ class Page {
 /** The range that the page's address asks for. */
 function range() {
   const wanted = new URL(location).searchParams.get("range");
-  return wanted in RANGES ? wanted : "1m";
+  return Object.hasOwn(RANGES, wanted) ? wanted : "1m";
 }
 
 function standardPanels({ families }) {
