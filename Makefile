@@ -46,5 +46,5 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
-	$(PIP) install --editable '.[test,bench]'
+	$(PIP) install --editable '.[test]'
 	@touch $@

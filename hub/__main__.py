@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from hub import Hub, Settings, __version__
 from hub.errors import InvalidValue
-from hub.flags import flags, resolve, switch
+from hub.flags import Parser, fail, flags, resolve
 from hub.server.listener import listen
 from hub.server.logs import configure_logging
 from hub.server.runner import serve
-from hub.snapshot import one_line
 
 __all__ = ["main"]
 
@@ -22,13 +20,18 @@ _PROGRAM: Final = "metrics-hub"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the feed until told to stop; return the exit status.
+    """Serve the feed until told to stop, or ``watch`` one; return the exit status.
 
     0 after a signal to stop, 1 where the address cannot be had, 2 for a bad flag or variable.
     """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["watch"]:
+        from hub.watch import watch  # noqa: PLC0415 # a server has no use for what it draws with
+
+        return watch(arguments[1:])
     parser = _parser()
     try:
-        options = resolve(vars(parser.parse_args(argv)), os.environ)
+        options = resolve(vars(parser.parse_args(arguments)), os.environ)
         settings = Settings(**{n: options[n] for n in Settings.__dataclass_fields__})
     except InvalidValue as error:
         parser.error(str(error))
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, UnicodeError) as error:
         where = f"{options['host']} port {options['port']}"
         cause = getattr(error, "strerror", None) or error
-        return _fail(f"cannot listen on {where}: {cause}", status=1)
+        return fail(_PROGRAM, f"cannot listen on {where}: {cause}", status=1)
     serve(
         Hub(settings),
         listeners,
@@ -51,35 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(message: str, *, status: int) -> int:
-    print(one_line(f"{_PROGRAM}: {message}", 300), file=sys.stderr)
-    return status
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_fail(message, status=2))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=_PROGRAM,
         description="Serve this machine's CPU, memory and disk usage, live, over WebSocket.",
-        epilog="Every flag is also an environment variable: --stall-timeout is HUB_STALL_TIMEOUT.",
+        epilog="Every flag is also an environment variable: --stall-timeout is HUB_STALL_TIMEOUT. "
+        f"To look at a feed in the terminal: {_PROGRAM} watch --help",
         allow_abbrev=False,
     )
-    for flag in flags():
-        text = flag.help if flag.default in {None, ()} else f"{flag.help} (default: {flag.default})"
-        if flag.default == ():
-            parser.add_argument(
-                flag.option, action="append", metavar=flag.name.split("_")[-1].upper(), help=text
-            )
-        elif flag.parse is switch:
-            parser.add_argument(flag.option, action=argparse.BooleanOptionalAction, help=text)
-        else:
-            parser.add_argument(flag.option, metavar=flag.name.split("_")[-1].upper(), help=text)
+    parser.add_flags(flags())
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
     return parser
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from hub.errors import InvalidValue
 from hub.names import check_host
 from hub.server.logs import FORMATS, LEVELS
 from hub.settings import Settings
+from hub.snapshot import one_line
 
-__all__ = ["Flag", "flags", "resolve", "switch"]
+__all__ = ["Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch"]
 
 _TOKENS: Final = "HUB_TOKENS"
 """The variable that holds tokens themselves; there is no flag, which others could see."""
@@ -25,13 +28,15 @@ _SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": Fal
 class Flag:
     """A flag, which is also an environment variable: ``--log-level`` is ``HUB_LOG_LEVEL``.
 
-    ``parse`` is given the label under which the user knows the flag, and the text.
+    ``parse`` is given the label under which the user knows the flag, and the text. ``prefix``
+    begins the variable's name.
     """
 
     name: str
     parse: Callable[[str, str], object]
     default: object
     help: str
+    prefix: str = "HUB_"
 
     @property
     def option(self) -> str:
@@ -41,7 +46,7 @@ class Flag:
     @property
     def variable(self) -> str:
         """What it is called in the environment."""
-        return "HUB_" + self.name.upper()
+        return self.prefix + self.name.upper()
 
     def resolve(self, given: object, environ: Mapping[str, str]) -> object:
         """Take the flag's value, else the variable's, else the default."""
@@ -53,6 +58,33 @@ class Flag:
             return self.parse(self.option, given)
         text = environ.get(self.variable)
         return self.default if text is None else self.parse(self.variable, text)
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line's parser, which says what is wrong in one line, without the usage."""
+
+    def add_flags(self, flags: Iterable[Flag]) -> None:
+        """Take these flags; each is None where it is not given."""
+        for flag in flags:
+            shown = "" if flag.default in {None, ()} else f" (default: {flag.default})"
+            options: dict[str, Any] = {"help": flag.help + shown}
+            if flag.parse is switch:
+                options["action"] = argparse.BooleanOptionalAction
+            else:
+                options["metavar"] = flag.name.split("_")[-1].upper()
+            if flag.default == ():
+                options["action"] = "append"
+            self.add_argument(flag.option, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with one line and status 2."""
+        self.exit(fail(self.prog, message, status=2))
+
+
+def fail(program: str, message: str, *, status: int) -> int:
+    """Say in one line on standard error why a program ends, and return its exit status."""
+    sys.stderr.write(one_line(f"{program}: {message}", 300) + "\n")
+    return status
 
 
 def resolve(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -97,7 +129,12 @@ def _check_tokens(label: str, tokens: Sequence[str], what: str) -> None:
             raise InvalidValue(label, rule, f"number {position}") from None
 
 
-def _token_file(label: str, text: str) -> tuple[str, ...]:
+def read_tokens(label: str, text: str) -> tuple[str, ...]:
+    """Read a file of tokens, one in each line.
+
+    Raises:
+        InvalidValue: there are none, or the file cannot be read.
+    """
     try:
         lines = Path(text).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -213,7 +250,7 @@ def flags() -> tuple[Flag, ...]:
             Flag(name, _setting(name, convert), getattr(settings, name), text)
             for name, (convert, text) in setting.items()
         ),
-        Flag("token_file", _token_file, (), "file of the authenticated feed's tokens"),
+        Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
         Flag("trusted_proxies", _proxies, (), "addresses whose X-Forwarded-For is believed"),
         Flag("drain_seconds", _drain_seconds, 0.0, "seconds over which clients are sent away"),
         Flag("log_format", _one_of(FORMATS), "text", f"one of {', '.join(FORMATS)}"),

@@ -18,6 +18,12 @@ ROOT = Path(hub.__file__).parent
 # Rooms from the top of the house to its foundations; each may import only those below it.
 ORDER = [
     "__main__",
+    "watch",
+    "watch.command",
+    "watch.screen",
+    "watch.lines",
+    "watch.follower",
+    "watch.terminal",
     "flags",
     "server.runner",
     "server.handshake",
@@ -64,14 +70,23 @@ ORDER = [
 
 # Packages from outside, and the rooms that may know them.
 THIRD_PARTY = {
-    "anyio": {"clock", "collector", "http", "pump", "server.runner"},
+    "anyio": {
+        "clock",
+        "collector",
+        "http",
+        "pump",
+        "server.runner",
+        "watch.command",
+        "watch.follower",
+    },
     "limits": {"rate"},
     "orjson": {"http", "view"},
     "prometheus_client": {"telemetry"},
     "psutil": {"families"},
+    "rich": {"watch.command", "watch.screen"},
     "starlette": {"app", "guard", "http", "page", "pump", "session"},
     "uvicorn": {"server.runner", "server.handshake", "server.protocol", "server.footing"},
-    "websockets": {"server.protocol", "server.connection"},
+    "websockets": {"server.protocol", "server.connection", "watch.follower"},
 }
 
 
