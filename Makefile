@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-isolation bench-views bench-hostile clean
+.PHONY: help run test check bench bench-isolation bench-views bench-hostile bench-page pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,14 @@ bench-views: $(VENV)/.test ## measure what many different views cost; flags go i
 bench-hostile: $(VENV)/.test ## measure what clients that mean no good cost; flags go in ARGS
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
+bench-page: $(VENV)/.test ## measure what the live page costs its browser; flags go in ARGS
+	$(BIN)/python -m benchmarks.page $(ARGS)
+
+pictures: $(VENV)/.test ## make the README's pictures anew
+	$(BIN)/python -m benchmarks.pictures
+
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp file per set of packages: a second call finds it and installs nothing.
 $(BIN)/python:

@@ -14,7 +14,7 @@ import time
 import urllib.request
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
@@ -104,6 +104,17 @@ def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], No
         if cell.attack is None:
             return _run_load(order, cores, progress)
         return _run_beside_attack(cell.attack, order, cores, progress)
+
+
+@contextlib.contextmanager
+def running_hub(*flags: str) -> Iterator[int]:
+    """Run the hub on a port that the system chooses; tell which. Raises `BenchError`."""
+    command = (sys.executable, "-m", "hub", "--port", "0", *flags)
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="hub-log-") as log,
+        _child(command, stderr=cast("IO[str]", log)) as server,
+    ):
+        yield _port(server, Path(log.name))
 
 
 def _run_beside_attack(

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+from tests.support.browser import needs_chromium, open_page
 from tests.support.clients import DEFAULT_MESSAGE, receive, strict_json
 from tests.support.proxy import LOCATION, MAP, Nginx, needs_nginx, start_nginx
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
@@ -98,6 +99,14 @@ async def test_requests_come_through(nginx: Nginx) -> None:
 
 
 @needs_nginx
+@needs_chromium
+async def test_the_page_comes_through(nginx: Nginx) -> None:
+    async with open_page(nginx.url("/").replace("127.0.0.1", "localhost")) as page:
+        await page.locator("#state[data-state=live]").wait_for()
+        await page.locator("#panels").wait_for()
+
+
+@needs_nginx
 async def test_events_come_through_one_by_one_as_they_are_made() -> None:
     """Even compressed: the hub tells nginx to gather nothing, else the first would not arrive."""
     with start_behind_nginx(interval="1") as (hub, nginx):
@@ -113,8 +122,12 @@ async def test_events_come_through_one_by_one_as_they_are_made() -> None:
 
 @needs_nginx
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/livez", "/readyz", "/api/system/%2e%2e/%2e%2e/metrics"]
-)
+    "path",
+    [
+        "/metrics", "/livez", "/readyz", "/asyncapi.json", "/openapi.jsonx",
+        "/api/system/%2e%2e/%2e%2e/metrics", "/static/../metrics",
+    ],
+)  # fmt: skip
 async def test_what_is_for_operators_does_not_come_through(nginx: Nginx, path: str) -> None:
     async with browser() as http:
         response = await http.get(nginx.url(path))

@@ -34,7 +34,7 @@ map $http_upgrade $connection_upgrade {
 """
 
 LOCATION: Final = """\
-location /api/system/ {
+location ~ ^/($|static/|openapi\\.json$|api/system/) {
     proxy_pass http://127.0.0.1:54112;
     proxy_http_version 1.1;
     proxy_set_header Upgrade $http_upgrade;

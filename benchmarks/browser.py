@@ -1,0 +1,40 @@
+"""The system's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.bench import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Run a browser without a window; raises `BenchError` where there is none."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise BenchError("there is no chromium on this system")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        try:
+            yield running
+        finally:
+            running.close()

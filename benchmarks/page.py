@@ -1,0 +1,187 @@
+"""What the live page costs the browser and the hub: `python -m benchmarks.page`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks import machine
+from benchmarks.bench import report_to, running_hub
+from benchmarks.browser import browser
+from benchmarks.measurement import percentile
+from benchmarks.report import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from playwright.sync_api import Browser, Page
+
+_TERMS: Final = """\
+The page of a hub on this machine in headless Chromium without a graphics card, with a fresh
+profile each time. **First chart** is from the beginning of the navigation to the moment at which
+the first chart has its line, and **with the past** to that at which the line reaches back to when
+the hub began. **Weight** is the sum of all bodies of a first visit, the feed's messages left out,
+uncompressed. **A frame** draws all six charts, an hour of seconds in each of their eleven lines,
+after one more message: the time of script and layout, and then the time from picture to picture
+while the page does so for each of them, which is 16.7 ms where the browser keeps up. The page
+does it once a second. The lines are waves with a tenth of noise, or nothing but noise."""
+
+_WATCH: Final = """
+const begun = () => document.querySelector("#cpu .line-1")?.getAttribute("d") ?? "";
+window.first = window.full = null;
+new MutationObserver(() => {
+    const line = begun();
+    if (line) window.first ??= performance.now();
+    if (line.split(/[MLV]/).length > 10) window.full ??= performance.now();
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["d"] });
+"""
+
+_DRAW: Final = """async (noise) => {
+    const { Chart } = await import("./static/chart.js");
+    const { Past } = await import("./static/past.js");
+    const format = (value) => value.toFixed(1);
+    const lines = [1, 2, 1, 3, 2, 2];
+    const past = new Past(Array.from({ length: 11 }, (_, line) => (m) => m.values[line]), 3600);
+    const start = Date.UTC(2026, 0, 1);
+    let second = 0;
+    const add = () => {
+        const wave = (line) => (100 - noise) / 2 * (1 + Math.sin(line + second / 300));
+        const values = Array.from({ length: 11 }, (_, line) => wave(line) + noise * Math.random());
+        past.add({ timestamp: new Date(start + 1000 * second++).toISOString(), values });
+    };
+    for (let count = 0; count < 3600; count += 1) add();
+    const figures = [...document.querySelectorAll("figure")].slice(0, 6);
+    const charts = figures.map((figure, index) => {
+        figure.replaceChildren(Object.assign(document.createElement("h2"), { textContent: "x" }));
+        const labels = Array.from({ length: lines[index] }, (_, line) => `line ${line}`);
+        return new Chart(figure, { labels, format, max: 100 });
+    });
+    const draw = () => {
+        let column = 0;
+        charts.forEach((chart, index) => {
+            chart.draw(past, past.columns.slice(column, (column += lines[index])), 1);
+        });
+    };
+    const picture = () => new Promise(requestAnimationFrame);
+    await picture(); await picture();
+    const took = [], apart = [];
+    let before = await picture();
+    for (let count = 0; count < 240; count += 1) {
+        const begun = performance.now();
+        add();
+        draw();
+        document.body.getBoundingClientRect();
+        took.push(performance.now() - begun);
+        const now = await picture();
+        apart.push(now - before);
+        before = now;
+    }
+    return { took: took.slice(20), apart: apart.slice(20), points: past.times.length };
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One first visit: milliseconds to the first chart and to the one with the past; its bytes."""
+
+    first: float
+    full: float
+    weight: int
+
+
+def _visit(running: Browser, url: str) -> Visit:
+    context = running.new_context()
+    page = context.new_page()
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(len(response.body())))
+    page.add_init_script(_WATCH)
+    page.goto(url)
+    _until(page, "window.full")
+    first, full = page.evaluate("[first, full]")
+    context.close()
+    return Visit(first, full, sum(sizes))
+
+
+def _until(page: Page, expression: str) -> None:
+    """Wait for something; the page's policy keeps Playwright's own way of waiting out."""
+    while not page.evaluate(expression):
+        time.sleep(0.01)
+
+
+def _drawing(running: Browser, url: str, noise: int) -> dict[str, Any]:
+    page = running.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(url)
+    found: dict[str, Any] = page.evaluate(_DRAW, noise)
+    page.close()
+    return found
+
+
+def _tabs(running: Browser, port: int, count: int) -> tuple[int, int]:
+    """Return how many clients and views the hub has once so many tabs show the page."""
+    context = running.new_context()
+    for _ in range(count):
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator("#state[data-state=live]").wait_for()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        figures = answer.read().decode()
+    context.close()
+    clients = re.search(r'^hub_clients\{transport="websocket"\} (\d+)', figures, re.MULTILINE)
+    views = re.search(r"^hub_views (\d+)", figures, re.MULTILINE)
+    return (int(clients[1]), int(views[1])) if clients and views else (-1, -1)
+
+
+def _spread(values: Sequence[float], unit: str = "ms") -> str:
+    ordered = sorted(values)
+    middle, most = percentile(ordered, 0.5), percentile(ordered, 0.99)
+    return f"median {middle:.1f} {unit}, p99 {most:.1f}, max {ordered[-1]:.1f}"
+
+
+def _lines(visits: int, tabs: int) -> list[tuple[str, str]]:
+    with running_hub() as port, browser() as running:
+        url = f"http://127.0.0.1:{port}/"
+        time.sleep(15)  # so that there is a past
+        seen = [_visit(running, url) for _ in range(visits)]
+        calm, noisy = (_drawing(running, url, noise) for noise in (10, 100))
+        clients, views = _tabs(running, port, tabs)
+    return [
+        (f"first chart, {visits} visits", _spread([one.first for one in seen])),
+        ("with the past", _spread([one.full for one in seen])),
+        ("weight", f"{max(one.weight for one in seen) / 1024:.1f} KiB"),
+        ("a frame of hours, drawn", _spread(calm["took"])),
+        ("from picture to picture", _spread(calm["apart"])),
+        ("a frame of pure noise, drawn", _spread(noisy["took"])),
+        ("from picture to picture", _spread(noisy["apart"])),
+        (f"{tabs} tabs", f"{clients} clients of {views} view"),
+    ]
+
+
+def render(visits: int, tabs: int) -> str:
+    """Measure, and return the report as Markdown."""
+    parts = (
+        "# The live page",
+        _TERMS,
+        "\n".join(table(("what", "found"), _lines(visits, tabs))),
+        "\n".join(f"- {line}" for line in machine.describe(machine.Cores.split())),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the report and print it; return the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument("--visits", type=int, default=20, help="first visits (default: 20)")
+    parser.add_argument("--tabs", type=int, default=20, help="open at once (default: 20)")
+    options = parser.parse_args(arguments)
+    output = Path(__file__).parent / "results" / "page.md"
+    return report_to(output, lambda: render(options.visits, options.tabs))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
