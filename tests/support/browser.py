@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from subprocess import DEVNULL
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -73,11 +74,20 @@ async def open_tabs() -> AsyncIterator[BrowserContext]:
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = ("--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}")
         command = [str(_CHROMIUM), *_FLAGS, *flags, "about:blank"]
-        async with await anyio.open_process(command) as process, _playwright() as playwright:
+        async with _running(command), _playwright() as playwright:
             address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
             browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
             yield browser.contexts[0]
             await browser.close()
+
+
+@asynccontextmanager
+async def _running(command: Sequence[str]) -> AsyncIterator[None]:
+    process = await anyio.open_process(command, stdout=DEVNULL, stderr=DEVNULL)
+    async with process:
+        try:
+            yield
+        finally:
             process.terminate()
 
 
