@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-_FLAGS: Final = (
+FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -24,6 +24,7 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+"""What keeps a browser from looking beyond this machine."""
 
 
 @contextlib.contextmanager
@@ -33,7 +34,7 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         raise BenchError("there is no chromium on this system")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         try:
             yield running
         finally:

@@ -157,6 +157,14 @@ def test_in_a_pipe_each_message_is_a_line_as_it_came(server: ServerProcess) -> N
     assert rest == "" or rest.endswith("\n")
 
 
+def test_a_terminal_that_can_do_nothing_is_like_a_pipe(server: ServerProcess) -> None:
+    with Terminal("hub", "watch", address(server), environ={"TERM": "dumb"}) as terminal:
+        terminal.wait_until(lambda text: text.count('{"cpu"') > 2)
+        terminal.press(b"\x03")
+        assert terminal.ended() == 0
+        assert b"\x1b" not in terminal.written
+
+
 def test_a_reader_that_has_had_enough_ends_it_without_a_word(server: ServerProcess) -> None:
     with pipe(
         address(server), "--json", "--metrics", "load, cores", "--interval", "0.2"
@@ -202,7 +210,7 @@ def test_why_there_is_no_connection_is_said_beside_the_lines() -> None:
         (["--metrics", "cpu,,"], {}, "--metrics must be names of families, separated by commas"),
         (["--token-file", "/nowhere"], {}, "--token-file must be a file that can be read"),
         ([], {"HUB_WATCH_JSON": "perhaps"}, "HUB_WATCH_JSON must be one of 1, true"),
-        ([], {"HUB_WATCH_URL": "http://"}, "URL must be an address such as"),
+        ([], {"HUB_WATCH_URL": "http://"}, "HUB_WATCH_URL must be an address such as"),
         (["--nonsense"], {}, "unrecognized arguments: --nonsense"),
     ],
 )

@@ -44,10 +44,10 @@ def watch(arguments: Sequence[str]) -> int:
     given = vars(parser.parse_args(arguments))
     try:
         options = {flag.name: flag.resolve(given[flag.name], os.environ) for flag in _flags()}
-        url = feed_url("URL", given["url"])
+        url = _url(given["url"])
     except InvalidValue as error:
         parser.error(str(error))
-    plain = bool(options["json"]) or not sys.stdout.isatty()
+    plain = bool(options["json"]) or not sys.stdout.isatty() or Console().is_dumb_terminal
     try:
         anyio.run(_follow, _wish(url, options, plain=plain), plain)
     except FeedRefused as error:
@@ -57,6 +57,12 @@ def watch(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _url(given: str | None) -> str:
+    if given is not None:
+        return feed_url("URL", given)
+    return feed_url("HUB_WATCH_URL", os.environ.get("HUB_WATCH_URL", _URL))
 
 
 def _cut_short(error: Unwritten) -> int:
@@ -113,7 +119,6 @@ def _parser() -> Parser:
         "url",
         metavar="URL",
         nargs="?",
-        default=os.environ.get("HUB_WATCH_URL", _URL),
         help=f"address of the hub, or of its page (default: {_URL})",
     )
     parser.add_flags(_flags())

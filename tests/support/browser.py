@@ -15,20 +15,12 @@ import anyio
 import pytest
 from playwright.async_api import BrowserContext, Page, Playwright, async_playwright
 
+from benchmarks.browser import FLAGS
 from tests.support.servers import DEADLINE
 
 __all__ = ["LOST", "eventually", "needs_chromium", "open_page", "open_tabs"]
 
 _CHROMIUM: Final = shutil.which("chromium")
-_FLAGS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 LOST: Final = r"net::ERR_(CONNECTION|INCOMPLETE)|WebSocket connection to '\S+' failed"
 """What a browser says of servers that are away or say no."""
@@ -52,7 +44,7 @@ async def open_page(
     """
     async with _playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=_CHROMIUM, args=list(_FLAGS), headless=True
+            executable_path=_CHROMIUM, args=list(FLAGS), headless=True
         )
         try:
             context = await browser.new_context(**options)
@@ -73,7 +65,7 @@ async def open_tabs() -> AsyncIterator[BrowserContext]:
     """Open a window whose tabs hide each other, as a person's do; Playwright's never hide."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = ("--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}")
-        command = [str(_CHROMIUM), *_FLAGS, *flags, "about:blank"]
+        command = [str(_CHROMIUM), *FLAGS, *flags, "about:blank"]
         async with _running(command), _playwright() as playwright:
             address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
             browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
