@@ -6,11 +6,12 @@ import itertools
 import re
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import httpx2
@@ -19,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.support.clients import client, close_code, message, receive
 from tests.support.hanging import needs_fuse
+from tests.support.hosts import another_host, needs_hosts
 from tests.support.servers import DEADLINE, ServerProcess, start_hub
 
 RUNNING: Final = r"Hub running on http://\S+:(\d+)"
@@ -28,7 +30,11 @@ async def times(websocket: ClientConnection, count: int) -> list[float]:
     """Return the timestamps of the next messages, none of which may be an error."""
     messages = [await message(websocket) for _ in range(count)]
     assert not [one for one in messages if "error" in one]
-    return [datetime.fromisoformat(one["timestamp"]).timestamp() for one in messages]
+    return [taken_at(one) for one in messages]
+
+
+def taken_at(one: dict[str, Any]) -> float:
+    return datetime.fromisoformat(one["timestamp"]).timestamp()
 
 
 def longest_gap(seen: list[float]) -> float:
@@ -92,6 +98,32 @@ async def test_a_mount_that_hangs_takes_a_thread_and_nothing_else(tmp_path: Path
                 assert await server.ended() == 0
         errors = [line for line in server.log.text.splitlines() if "Error collecting" in line]
         assert len(errors) == 1
+
+
+# A host that vanishes
+
+LISTENER: Final = """
+import sys
+from websockets.sync.client import connect
+with connect(sys.argv[1], proxy=None) as feed:
+    for message in feed:
+        print(message, flush=True)
+"""
+
+
+@needs_hosts
+async def test_a_client_whose_host_vanishes_is_cut_off_at_the_deadline() -> None:
+    with another_host() as host, start_hub("--host", host.here, "--stall-timeout", "2") as server:
+        url = server.url().replace("127.0.0.1", host.here)
+        command = [*host.command, sys.executable, "-c", LISTENER, url]
+        async with await anyio.open_process(command) as far, client(url) as near:
+            assert far.stdout is not None
+            assert b"timestamp" in await far.stdout.receive()
+            host.vanish()
+            await server.logged("Slow client .*: cut off")
+            assert longest_gap(await times(near, 20)) < 0.5
+            far.kill()
+        await server.has_total(0)
 
 
 # Descriptors that run out
