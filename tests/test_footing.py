@@ -76,6 +76,15 @@ def test_attributes_that_are_gone_are_named() -> None:
     assert found == ["attribute ping_interval", "attribute read_paused"]
 
 
+def test_an_answer_without_the_attributes_that_are_known_is_named() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.disconnected = False
+
+    found = survey("0.54.0", cycle=Cycle)
+    assert found == ["attribute message_event", "attribute response_complete"]
+
+
 def test_all_that_has_changed_is_named() -> None:
     class Both(Altered, Bare):
         pass

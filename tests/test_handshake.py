@@ -172,6 +172,37 @@ async def test_a_pipeline_of_thousands_is_cut_off(server: ServerProcess) -> None
     assert not read or b"HTTP/1.1 429" in read
 
 
+STREAM: Final = f"GET {PATH}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+async def places(server: ServerProcess) -> int:
+    """Return how many clients have a place in the feed of server-sent events."""
+    async with stranger(server) as stream:
+        await stream.send(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        text = (await answer(stream)).decode()
+    found = re.search(r'^hub_clients\{transport="events"\} (\d+)', text, re.MULTILINE)
+    assert found, text
+    return int(found[1])
+
+
+@pytest.mark.parametrize("more", [b"", b"nonsense\r\n\r\n", GET + b"\r\n", (GET + b"\r\n") * 50])
+async def test_whatever_follows_a_stream_s_request_its_end_is_noticed_without_a_word(
+    server: ServerProcess, more: bytes
+) -> None:
+    mark = server.log.mark
+    async with stranger(server) as stream:
+        await stream.send(STREAM)
+        while b"data:" not in await stream.receive():
+            continue
+        assert await places(server) == 1
+        await stream.send(more)
+        await stream.receive()
+    with anyio.fail_after(DEADLINE):
+        while await places(server):  # noqa: ASYNC110 # nothing tells of it
+            await anyio.sleep(0.05)
+    assert not [line for line in server.log.since(mark) if " ERROR " in line]
+
+
 async def test_a_thousand_who_say_nothing_are_cut_off_and_others_come_in(
     server: ServerProcess,
 ) -> None:
@@ -339,6 +370,33 @@ async def test_whoever_was_refused_does_not_keep_the_hub_from_ending_well() -> N
                 sock.close()
     assert "Hub stopped" in server.log.text
     assert len(server.log.text.splitlines()) < 100
+
+
+async def test_streams_that_nobody_reads_do_not_hold_it_up() -> None:
+    query = "?history=3600&metrics=cpu,cores,network,disk_io"
+    with start_hub() as server:
+        socks = [_deaf(server.port) for _ in range(5)]
+        async with client(server.url(query)) as follower:
+            for _ in range(30):
+                await receive(follower)
+            for sock in socks:
+                sock.sendall(STREAM.replace(b"/stream", b"/stream" + query.encode()))
+            await server.logged("Slow client")
+            server.process.terminate()
+            assert await close_code(follower) == 1012
+        assert await server.ended() == 0
+        for sock in socks:
+            sock.close()
+    assert not [line for line in server.log.text.splitlines() if " ERROR " in line]
+    server.assert_tidy()
+
+
+def _deaf(port: int) -> socket.socket:
+    """Connect with as little room for what is not read as the kernel allows."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.connect(("127.0.0.1", port))
+    return sock
 
 
 def _attacked(port: int, data: bytes) -> socket.socket:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 try:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol as Base
@@ -24,8 +24,8 @@ except ImportError:  # a uvicorn to come: whatever it offers instead, of which n
     )
 
 __all__ = [
-    "ATTRIBUTES", "HTTP_ATTRIBUTES", "HTTP_METHODS", "METHODS", "VERSIONS", "Base", "is_sound",
-    "survey",
+    "ATTRIBUTES", "CYCLE_ATTRIBUTES", "HTTP_ATTRIBUTES", "HTTP_METHODS", "METHODS", "VERSIONS",
+    "Base", "is_sound", "survey",
 ]  # fmt: skip
 
 _logger = logging.getLogger("hub")
@@ -66,13 +66,19 @@ HTTP_METHODS: Final = {
     "on_message_complete": ("self",),
     "on_response_complete": ("self",),
     "send_400_response": ("self", "msg"),
+    # Starts to answer a request, of which several may be under way.
+    "_start_asgi_task": ("self", "cycle", "app"),
+    # Called when the server stops; never aborts.
+    "shutdown": ("self",),
 }
 
 HTTP_ATTRIBUTES: Final = frozenset(
     {
         "client",
         "connections",  # as above
+        "flow",  # whether the transport takes more
         "headers",  # of the request that is being read
+        "loop",
         "pipeline",  # requests that wait until the one before has been answered
         "transport",
         "url",
@@ -80,8 +86,21 @@ HTTP_ATTRIBUTES: Final = frozenset(
 )
 
 
+CYCLE_ATTRIBUTES: Final = frozenset(
+    {
+        "disconnected",  # nothing that is sent goes anywhere any more
+        "message_event",  # wakes the application that is receiving
+        "response_complete",
+    }
+)
+"""Of the answer to one request."""
+
+
 def survey(
-    version: str = uvicorn.__version__, base: type = Base, http: type = HttpToolsProtocol
+    version: str = uvicorn.__version__,
+    base: type = Base,
+    http: type = HttpToolsProtocol,
+    cycle: type = RequestResponseCycle,
 ) -> list[str]:
     """List what is not as expected; nothing means that the footing is sound."""
     found = [] if version.startswith(VERSIONS) else [f"version {version}"]
@@ -89,6 +108,7 @@ def survey(
         *found,
         *_differences(base, METHODS, ATTRIBUTES, ("__init__", "handle_connect")),
         *_differences(http, HTTP_METHODS, HTTP_ATTRIBUTES, ("__init__", "on_message_begin")),
+        *_differences(cycle, {}, CYCLE_ATTRIBUTES, ("__init__",)),
     ]
 
 

@@ -7,15 +7,23 @@ descriptors run out, newcomers are told so while there are still some left for t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from hub.clock import Clock
 from hub.errors import Reason
 
 __all__ = ["HandshakeProtocol", "Pending"]
+
+_LINGER_SECONDS: Final = 0.5  # less than a stream takes for its last words
 
 
 class Pending:
@@ -73,6 +81,8 @@ class HandshakeProtocol(HttpToolsProtocol):
 
     _head = 0
     _verdict: Reason | None = None
+    _running: RequestResponseCycle | None = None
+    _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: object) -> None:
         """Begin to wait for a request, unless there are too many connections already."""
@@ -85,6 +95,9 @@ class HandshakeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.waiting.discard(self)
+        self._disconnect()
+        if self._deadline is not None:
+            self._deadline.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,7 +142,28 @@ class HandshakeProtocol(HttpToolsProtocol):
         if self._head:
             self._refuse(Reason.TIMEOUT)
         else:
-            self.transport.abort()
+            self._cut_off()
+
+    def shutdown(self) -> None:
+        """Finish what is under way because the server stops, but not at any client's leisure."""
+        super().shutdown()
+        self._deadline = self.loop.call_later(_LINGER_SECONDS, self._cut_off)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Remember which request is being answered; of a pipeline, uvicorn knows the last."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _disconnect(self) -> None:
+        """Tell the application that nobody hears its answer any more."""
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+            self.flow.resume_writing()
+
+    def _cut_off(self) -> None:
+        self._disconnect()
+        self.transport.abort()
 
     def _refuse(self, reason: Reason) -> None:
         self.waiting.discard(self)
@@ -137,4 +171,5 @@ class HandshakeProtocol(HttpToolsProtocol):
         retry = b"retry-after: 5\r\n" if reason.status in {429, 503} else b""
         headers = b"content-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[reason.status] + retry + headers)
+        self._disconnect()
         self.transport.close()
