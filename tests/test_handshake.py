@@ -293,6 +293,26 @@ def test_silence_is_cut_off_after_its_time_and_not_before(door: Door) -> None:
     assert len(door.pending) == 0
 
 
+def test_many_small_headers_are_refused_before_the_head_is_complete(door: Door) -> None:
+    transport = door.knock()
+    transport.receive(GET + b"X: y\r\n" * 127)
+    assert not transport.is_closing()
+    transport.receive(b"X: y\r\n" * 2)
+    assert status(bytes(transport.wire)) == 431
+    assert door.refused == [Reason.TOO_LARGE]
+
+
+def test_who_still_takes_an_answer_is_not_cut_off(door: Door) -> None:
+    transport = door.knock()
+    transport.receive(GET + b"\r\n")
+    door.loop.do(lambda: transport.get_protocol().pause_writing())
+    transport.room = 0
+    door.loop.do(lambda: transport.write(b"the rest of it"))
+    door.wait(Pending.SECONDS)
+    assert not transport.aborted
+    assert transport.is_closing()
+
+
 def test_what_has_begun_and_does_not_end_is_told_so(door: Door) -> None:
     transport = door.knock()
     for byte in b"GET /":

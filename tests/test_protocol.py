@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import heapq
 import itertools
 import json
@@ -9,7 +10,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Close, Opcode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 
@@ -38,9 +40,11 @@ from hub.metrics import Metric as AnyMetric
 from hub.pump import InboundBudget
 from hub.server import BroadcastProtocol, footing
 from hub.server.connection import Connection
+from hub.server.handshake import HandshakeProtocol, Pending
 from hub.server.listener import listen
 from hub.server.protocol import _plain_request
 from hub.snapshot import Reading, Snapshot
+from tests.support.clients import handshake
 
 PATH = "/api/system/metrics"
 DEADLINE = 10.0  # seconds; nothing takes nearly as long unless it is broken
@@ -400,6 +404,56 @@ async def serving(
     feed = Feed(queue=queue)
     async with running(create_app(hub=feed.hub), ws, **options) as run:
         yield run, feed
+
+
+def doorway() -> type[HandshakeProtocol]:
+    class Doorway(HandshakeProtocol):
+        waiting = Pending(SystemClock())
+        on_refused = staticmethod(lambda _reason, _peer: None)
+
+    return Doorway
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Nothing is looked for that refers to itself; what does so stays."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+HANDSHAKES: Mapping[str, tuple[bytes, bytes]] = {
+    "accepted": (handshake(PATH), b"101"),
+    "accepted, not plain": (handshake(PATH, "Cookie: " + 5000 * "a"), b"101"),
+    "of an unknown path": (handshake("/nothing"), b"403"),
+    "with a bad query": (handshake(f"{PATH}?metrics=gpu", "Cookie: " + 5000 * "a"), b"400"),
+    "without a key": (handshake(PATH).replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
+    "with a line too long": (handshake(PATH, "Cookie: " + 9000 * "a"), b"431"),
+    "with a body": (handshake(PATH, "Content-Length: 5") + b"hello", b"400"),
+    "with bad subprotocols": (handshake(PATH, "Sec-WebSocket-Protocol: bearer.a/b=="), b"400"),
+}
+
+
+@pytest.mark.parametrize("kind", HANDSHAKES)
+async def test_a_handshake_is_gone_as_soon_as_its_client_is(kind: str) -> None:
+    request, status = HANDSHAKES[kind]
+    async with serving(BroadcastProtocol, http=doorway()) as (run, _):
+        loop = asyncio.get_running_loop()
+        with uncollected():
+            for _ in range(3):
+                client = await run.client()
+                await loop.sock_sendall(client.sock, request)
+                answer = await loop.sock_recv(client.sock, 4096)
+                assert answer.split()[1] == status
+                assert b"a/b" not in answer, "a token"
+                client.sock.close()
+            await until(lambda: not run.connections and not run.tasks)
+            await asyncio.sleep(0)
+            kinds = (HandshakeProtocol, BroadcastProtocol, Connection, ServerProtocol)
+            assert [one for one in gc.get_objects() if isinstance(one, kinds)] == []
 
 
 class TestHandover:

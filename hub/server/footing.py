@@ -60,8 +60,9 @@ ATTRIBUTES: Final = frozenset(
 HTTP_METHODS: Final = {
     "connection_made": ("self", "transport"),
     "connection_lost": ("self", "exc"),
-    # Feeds bytes to the parser, which calls the next two; when it gives up, the last is called.
+    # Feeds bytes to the parser, which calls the next three; when it gives up, the last is called.
     "data_received": ("self", "data"),
+    "on_header": ("self", "name", "value"),
     "on_headers_complete": ("self",),
     "on_message_complete": ("self",),
     "on_response_complete": ("self",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
@@ -109,18 +109,32 @@ class HandshakeProtocol(HttpToolsProtocol):
         if self._head > self.HEAD_BYTES and not self.transport.is_closing():
             self._refuse(Reason.TOO_LARGE)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one more header; many small ones take far more memory than their bytes."""
+        if len(self.headers) == self.HEADERS:
+            self._give_up(Reason.TOO_LARGE)
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start the application, unless the head was too big or the client is too hasty."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self.HEAD_BYTES or len(self.headers) > self.HEADERS:
-            self._verdict = Reason.TOO_LARGE
-        elif len(self.pipeline) >= self.PIPELINE:
-            self._verdict = Reason.RATE
-        if self._verdict is not None:
-            raise ValueError(self._verdict.value)  # to the parser, which then gives up
+        if size > self.HEAD_BYTES:
+            self._give_up(Reason.TOO_LARGE)
+        if len(self.pipeline) >= self.PIPELINE:
+            self._give_up(Reason.RATE)
         self._head = -(1 << 62)  # what follows is a body, which nobody reads
         self.waiting.discard(self)
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection on, and let go of the parser, which refers to this object."""
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment] # as uvicorn does at the end
+
+    def _give_up(self, verdict: Reason) -> NoReturn:
+        """Have the parser give up, for this reason."""
+        self._verdict = verdict
+        raise ValueError(verdict.value)
 
     def on_message_complete(self) -> None:
         """Expect another head, if the client wants to keep the connection."""
@@ -138,9 +152,14 @@ class HandshakeProtocol(HttpToolsProtocol):
         self._refuse(self._verdict or Reason.MALFORMED)
 
     def expire(self) -> None:
-        """Cut off a client that has had its time; one that has begun to speak is told."""
+        """Cut off a client that has had its time; one that has begun to speak is told.
+
+        Whoever still takes the last answer may do so; the kernel gives up who takes nothing.
+        """
         if self._head:
             self._refuse(Reason.TIMEOUT)
+        elif self.transport.get_write_buffer_size():
+            self.transport.close()
         else:
             self._cut_off()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHeaderValue
+from websockets.exceptions import InvalidHeaderFormat, InvalidHeaderValue
+from websockets.headers import parse_subprotocol
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
@@ -27,6 +28,7 @@ from hub.view import View
 __all__ = ["BroadcastProtocol"]
 
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TOO_LARGE: Final = b"HTTP/1.1 431 "
 _PLAIN_BYTES: Final = 4096
 _PLAIN_LINES: Final = 64
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
@@ -61,11 +63,15 @@ class BroadcastProtocol(Base):
 
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
-        super().handle_connect(event)
         if not footing.is_sound():
+            super().handle_connect(event)
             return
+        if not _names_subprotocols(event.headers):
+            self._refuse()
+            return
+        super().handle_connect(event)
         if self.close_sent:
-            self._tell_refused()
+            self._tell_refused(Reason.MALFORMED)
         else:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[HANDOVER_EXTENSION] = self
@@ -92,17 +98,38 @@ class BroadcastProtocol(Base):
         self.transport.write(answer or _BAD_REQUEST)
         self.transport.close()
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
-        self._tell_refused()
+        self._tell_refused(Reason.TOO_LARGE if answer.startswith(_TOO_LARGE) else Reason.MALFORMED)
 
-    def _tell_refused(self) -> None:
+    def _tell_refused(self, reason: Reason) -> None:
         if self.on_refused is not None:
-            self.on_refused(Reason.MALFORMED, self.client)
+            self.on_refused(reason, self.client)
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
         if footing.is_sound() and self.close_sent:
             self.handshake_complete = True
+
+    # What refers to itself is undone, or a crowd's would pile up until the collector looks.
+
+    async def run_asgi(self) -> None:
+        """Run the application, and take the offer out of its scope."""
+        try:
+            await super().run_asgi()
+        finally:
+            cast("dict[str, object]", self.scope["extensions"]).pop(HANDOVER_EXTENSION, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, and let go of the parser."""
+        super().connection_lost(exc)
+        if footing.is_sound():
+            self._drop_parser()
+
+    def _drop_parser(self) -> None:
+        self.conn.parser = cast("Generator[None]", None)
+        failure = self.conn.handshake_exc
+        if failure is not None:
+            failure.__traceback__ = failure.__context__ = failure.__cause__ = None
 
     def prepare(self) -> None:
         """Decline compression: a frame is the same bytes for everyone. See ``Handover``.
@@ -141,6 +168,8 @@ class BroadcastProtocol(Base):
             left=left,
             parser=self.conn if self._spoke_early else None,
         )
+        if not self._spoke_early:
+            self._drop_parser()
         if self.read_paused:
             transport.resume_reading()
         return connection
@@ -167,6 +196,19 @@ def _plain_request(data: bytes) -> Request | None:
     except InvalidHeaderValue:
         return None
     return Request(target, headers)
+
+
+def _names_subprotocols(headers: Headers) -> bool:
+    """Say whether subprotocols are named as they have to be (RFC 6455, section 4.1).
+
+    The library would repeat in its answer what is wrong, which may be a token.
+    """
+    try:
+        for value in headers.get_all("Sec-WebSocket-Protocol"):
+            parse_subprotocol(value)
+    except InvalidHeaderFormat:
+        return False
+    return True
 
 
 class _HandedOver:

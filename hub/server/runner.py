@@ -33,7 +33,7 @@ _GRACE_SECONDS: Final = 2
 _SPARED: Final = 64
 """Descriptors that no connection may take: they are the sampler's."""
 
-_COLLECT_AFTER: Final = (2000, 20, 100)
+_COLLECT_AFTER: Final = (2000, 10, 10)
 """New objects until the youngest are looked through, and how often that is until the older are."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -177,7 +177,7 @@ def _protocols(
 def _rest_the_collector() -> None:
     """Look for cycles less often, and never again among what has been imported.
 
-    A frame makes none, but a handshake does: uvicorn's parsers refer to themselves.
+    A frame makes none and a handshake hardly any, but what a crowd leaves has to go in time.
     """
     gc.collect()
     gc.freeze()

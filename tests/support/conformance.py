@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,3 +70,5 @@ async def _main(url: str, include: str, exclude: str) -> None:
 
 if __name__ == "__main__":
     asyncio.run(_main(*sys.argv[1:]))
+    sys.stdout.flush()
+    os._exit(0)  # its threads may still run, and abort the process when the interpreter ends
