@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         routes=_routes(hub, admission),
         lifespan=hub.lifespan,
     )
+    app.router.redirect_slashes = False  # it would answer in front of the guard
     app.state.hub = hub
     app.state.admission = admission
     return app

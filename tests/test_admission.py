@@ -362,6 +362,17 @@ async def test_over_http_the_same_names_are_refused(server: ServerProcess, targe
             assert strict_json(response.text)["reason"] == next(iter(headers)).lower()
 
 
+@pytest.mark.parametrize("path", ["/metrics/", f"{PATH}/", "/livez/", "/static"])
+async def test_no_redirect_leads_to_a_name_that_is_not_served(
+    server: ServerProcess, path: str
+) -> None:
+    url = f"http://127.0.0.1:{server.port}{path}?token=canary"
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        response = await http.get(url, headers={"Host": "evil.example"})
+    assert response.status_code in {403, 404}
+    assert "evil" not in response.text + str(response.headers)
+
+
 async def test_pages_of_this_machine_may_read_answers(server: ServerProcess) -> None:
     origin = "http://localhost:3000"
     async with http_client(server.port) as http:
