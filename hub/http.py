@@ -21,7 +21,7 @@ from hub.core import Hub
 from hub.description import asyncapi, openapi
 from hub.errors import InvalidValue, StreamClosed
 from hub.frame import Frame
-from hub.pump import EventPump
+from hub.pump import ABORT_EXTENSION, EventPump
 from hub.request import COLUMNS, FEED, LATEST, Request, read
 from hub.snapshot import Snapshot, Value
 from hub.stall import EpisodeLog
@@ -217,11 +217,10 @@ class EventStream:
         # A field of the first event: not all clients pass over an event without data.
         body = b"retry: %d\n" % delay
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        await self._pump(wanted, visit, receive, send)
-
-    async def _pump(self, wanted: Request, visit: Visit, receive: Receive, send: Send) -> None:
-        hub = self._hub
-        pump = EventPump(wanted.view, hub.settings.queue, hub.watch, name=visit, send=send)
+        hub, abort = self._hub, scope.get("extensions", {}).get(ABORT_EXTENSION)
+        pump = EventPump(
+            wanted.view, hub.settings.queue, hub.watch, name=visit, send=send, abort=abort
+        )
         hub.add(pump, history=wanted.history, since=wanted.since)
         try:
             await pump.run(receive)

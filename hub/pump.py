@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -17,9 +18,13 @@ from hub.frame import Frame
 from hub.subscriber import Observer, Outcome, Subscriber
 from hub.view import View
 
-__all__ = ["EventPump", "InboundBudget", "Pump", "WebSocketPump"]
+__all__ = ["ABORT_EXTENSION", "EventPump", "InboundBudget", "Pump", "WebSocketPump"]
 
 _logger = logging.getLogger("hub")
+
+ABORT_EXTENSION: Final = "hub.abort"
+"""Key in ``scope["extensions"]`` of HTTP requests under which a server may offer a function that
+cuts the connection off, with all that its client has not taken."""
 
 _CLOSE_SECONDS: Final = 1.0
 _BURST: Final = 32
@@ -180,9 +185,26 @@ class WebSocketPump(Pump):
 
 
 class EventPump(Pump):
-    """A pump of server-sent events into the body of an HTTP response that has begun."""
+    """A pump of server-sent events into the body of an HTTP response that has begun.
 
-    __slots__ = ()
+    Args:
+        abort: cuts the connection off, where the server lets an application do that.
+    """
+
+    __slots__ = ("_abort",)
+
+    def __init__(
+        self,
+        view: View,
+        capacity: int,
+        observer: Observer,
+        *,
+        name: object,
+        send: Send,
+        abort: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(view, capacity, observer, name=name, send=send)
+        self._abort = abort
 
     def _message(self, frame: Frame) -> Message:
         return {"type": "http.response.body", "body": frame.event, "more_body": True}
@@ -198,7 +220,11 @@ class EventPump(Pump):
             continue
 
     async def _take_leave(self, receive: Receive, closure: Closure) -> None:  # noqa: ARG002 # HTTP
-        """End the body; there is no place in it for a reason."""
+        """End the body; there is no place in it for a reason. Who takes nothing is cut off."""
+        if self._blocked and self._abort is not None:
+            self._abort()
+            await self._listen(receive)
+            return
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -392,9 +392,10 @@ async def test_whoever_was_refused_does_not_keep_the_hub_from_ending_well() -> N
     assert len(server.log.text.splitlines()) < 100
 
 
-async def test_streams_that_nobody_reads_do_not_hold_it_up() -> None:
+@pytest.mark.parametrize("seconds", ["0", "1.5"])
+async def test_streams_that_nobody_reads_do_not_hold_it_up(seconds: str) -> None:
     query = "?history=3600&metrics=cpu,cores,network,disk_io"
-    with start_hub() as server:
+    with start_hub("--drain-seconds", seconds) as server:
         socks = [_deaf(server.port) for _ in range(5)]
         async with client(server.url(query)) as follower:
             for _ in range(30):

@@ -214,3 +214,20 @@ async def test_a_stream_that_the_hub_ends_ends_its_body() -> None:
     subscriber.probe()
     await task
     assert server.sent == [{"type": "http.response.body", "body": b"", "more_body": False}]
+
+
+async def test_a_stream_that_takes_not_even_its_end_is_cut_off_where_the_server_can() -> None:
+    server = Server(EventPump)
+    pump = EventPump(
+        VIEW, 3, RecordingObserver(), name="client", send=server._send, abort=server.gone.set
+    )
+    task = asyncio.ensure_future(pump.run(server.receive))
+    await settle()
+    server.hold()
+    for number in range(3):
+        pump.offer(frame(number))
+    await settle()
+    pump.close(Closure.TOO_SLOW)
+    await settle()
+    assert task.done()
+    assert server.sent == []

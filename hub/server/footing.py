@@ -80,6 +80,7 @@ HTTP_ATTRIBUTES: Final = frozenset(
         "flow",  # whether the transport takes more
         "headers",  # of the request that is being read
         "loop",
+        "scope",  # of the request that is being read
         "pipeline",  # requests that wait until the one before has been answered
         "transport",
         "url",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from hub.clock import Clock
 from hub.errors import Reason
+from hub.pump import ABORT_EXTENSION
 
 __all__ = ["HandshakeProtocol", "Pending"]
 
@@ -124,6 +125,8 @@ class HandshakeProtocol(HttpToolsProtocol):
             self._give_up(Reason.RATE)
         self._head = -(1 << 62)  # what follows is a body, which nobody reads
         self.waiting.discard(self)
+        extensions = cast("dict[str, object]", self.scope.setdefault("extensions", {}))
+        extensions[ABORT_EXTENSION] = self.transport.abort
         super().on_headers_complete()
 
     def handle_websocket_upgrade(self) -> None:
