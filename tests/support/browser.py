@@ -61,11 +61,15 @@ async def open_page(
 
 
 @asynccontextmanager
-async def open_tabs() -> AsyncIterator[BrowserContext]:
-    """Open a window whose tabs hide each other, as a person's do; Playwright's never hide."""
+async def open_tabs(width: int) -> AsyncIterator[BrowserContext]:
+    """Open a window of that width whose tabs hide each other, as a person's do.
+
+    Playwright's own never hide.
+    """
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = ("--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}")
-        command = [str(_CHROMIUM), *FLAGS, *flags, "about:blank"]
+        size = f"--window-size={width},900"
+        command = [str(_CHROMIUM), *FLAGS, *flags, size, "about:blank"]
         async with _running(command), _playwright() as playwright:
             address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
             browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
