@@ -41,7 +41,7 @@ pictures: $(VENV)/.test ## make the README's pictures anew
 	$(BIN)/python -m benchmarks.pictures
 
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp file per set of packages: a second call finds it and installs nothing.
 $(BIN)/python:
