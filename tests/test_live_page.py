@@ -347,6 +347,20 @@ async def test_a_page_of_another_origin_follows_the_feed_as_the_readme_says(
             await eventually(lambda: shown.evaluate("window.seen"), lambda seen: seen > stamp)
 
 
+async def test_where_the_hub_s_clock_is_set_back_the_chart_follows(url: str) -> None:
+    script = """async (stamps) => {
+        const { Past } = await import("./static/past.js");
+        const past = new Past([(message) => message.value], 60);
+        stamps.forEach((timestamp, value) => past.add({ timestamp, value }));
+        return { times: past.times, values: past.columns[0] };
+    }"""
+    stamps = [f"2025-11-10T12:30:{second:02}.000000+00:00" for second in (1, 2, 3, 4, 2, 5)]
+    async with open_page(url) as page:
+        found = await page.evaluate(script, stamps)
+    assert found["values"] == [0, 4, 5]
+    assert found["times"] == sorted(set(found["times"]))
+
+
 # For everybody
 
 
