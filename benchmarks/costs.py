@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
 from benchmarks.report import table
-from hub.channel import Channel
-from hub.errors import Closure
-from hub.history import History
-from hub.metrics import Kind
-from hub.snapshot import Gain, Growth, Reading, Snapshot
-from hub.stall import EpisodeLog
-from hub.subscriber import Outcome, Subscriber
-from hub.view import DEFAULT_METRICS, View
+from hub.errors import CloseReason
+from hub.feed.channel import Channel
+from hub.feed.history import History
+from hub.feed.liveness import EpisodeLog
+from hub.feed.subscriber import Outcome, Subscriber
+from hub.feed.view import DEFAULT_METRICS, View
+from hub.sampling.metric import Kind
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Reading, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.frame import Frame
+    from hub.feed.view import Frame
 
 _HOUR: Final = 3600
 _NAMES: Final = ("read_bytes", "write_bytes", "read_count", "write_count")
@@ -41,18 +41,18 @@ class _Reader(Subscriber):
     """Takes frames only when they are taken from it."""
 
     def offer(self, frame: Frame) -> Outcome:
-        return self._hold(frame)
+        return self._enqueue(frame)
 
-    def close(self, closure: Closure) -> None:
-        self.closure = closure
+    def close(self, close_reason: CloseReason) -> None:
+        self.close_reason = close_reason
 
-    def _pull(self) -> None:
+    def _start_replay(self) -> None:
         """Wait to be read."""
 
     def read(self) -> int:
         """Take all there is; return how much that was."""
         count = 0
-        while self._take() is not None:
+        while self._dequeue() is not None:
             count += 1
         return count
 
@@ -61,11 +61,13 @@ def _percent() -> float:
     return round(random.uniform(0, 100), 1)
 
 
-def _growth(group: str, devices: int) -> Growth:
-    def gain() -> Gain:
-        return Gain(random.uniform(0.99, 1.01), tuple(random.randrange(10**6) for _ in _NAMES))
+def _growth(group: str, devices: int) -> DeviceDeltas:
+    def gain() -> CounterDelta:
+        return CounterDelta(
+            random.uniform(0.99, 1.01), tuple(random.randrange(10**6) for _ in _NAMES)
+        )
 
-    return Growth(_NAMES, group, gain(), {f"{group}{n}": gain() for n in range(devices)})
+    return DeviceDeltas(_NAMES, group, gain(), {f"{group}{n}": gain() for n in range(devices)})
 
 
 def _percentages() -> dict[str, Reading]:
@@ -118,7 +120,7 @@ def _channel(view: View, history: History) -> Channel:
 
 def _replayed(view: View, history: History) -> int:
     reader = _Reader(view, 8, EpisodeLog(), name="reader")
-    reader.replay(_channel(view, history).replay(reader, after=0.0, greet=True))
+    reader.replay(_channel(view, history).replay(reader, after=0.0, initial_frame=True))
     return reader.read()
 
 

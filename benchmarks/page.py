@@ -87,7 +87,7 @@ _DRAW: Final = """async (noise) => {
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class Ticket:
     """One first visit: milliseconds to the first chart and to the one with the past; its bytes."""
 
     first: float
@@ -95,7 +95,7 @@ class Visit:
     weight: int
 
 
-def _visit(running: Browser, url: str) -> Visit:
+def _visit(running: Browser, url: str) -> Ticket:
     context = running.new_context()
     page = context.new_page()
     sizes: list[int] = []
@@ -105,7 +105,7 @@ def _visit(running: Browser, url: str) -> Visit:
     _until(page, "window.full")
     first, full = page.evaluate("[first, full]")
     context.close()
-    return Visit(first, full, sum(sizes))
+    return Ticket(first, full, sum(sizes))
 
 
 def _until(page: Page, expression: str) -> None:

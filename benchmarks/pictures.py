@@ -18,9 +18,9 @@ from rich.console import Console
 
 from benchmarks.bench import BenchError, running_hub
 from benchmarks.browser import browser
+from hub.cli.watch.follower import FeedOptions, Follower
+from hub.cli.watch.screen import Screen
 from hub.clock import SystemClock
-from hub.watch.follower import Follower, Wish
-from hub.watch.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,10 +70,12 @@ async def _take_screen(port: int) -> None:
         color_system="truecolor",
     )
     clock = SystemClock()
-    wish = Wish(f"ws://127.0.0.1:{port}", {"metrics": _SHOWN, "partial": "true"}, history=120)
+    options = FeedOptions(
+        f"ws://127.0.0.1:{port}", {"metrics": _SHOWN, "partial": "true"}, history=120
+    )
     with Screen("ws://127.0.0.1:54112", clock=clock, console=console) as screen:
         with anyio.move_on_after(3):
-            await Follower(wish, screen, clock=clock).run()
+            await Follower(options, screen, clock=clock).run()
     console.export_text()  # forgets what was drawn meanwhile
     console.print(screen.render())
     svg = console.export_svg(title="python -m hub watch", code_format=_FORMAT, unique_id="watch")

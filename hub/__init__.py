@@ -13,18 +13,18 @@ Embedded in a FastAPI or Starlette application::
             print(frame.text)
 """
 
-from hub.app import create_app
-from hub.core import Hub
-from hub.errors import AtCapacity, Closure, InvalidValue
-from hub.frame import Frame
-from hub.metrics import Metric
+from hub.errors import AtCapacity, CloseReason, InvalidValue
+from hub.feed.hub import Hub
+from hub.feed.statistics import HubStatistics
+from hub.feed.subscriber import SubscriberStatistics
+from hub.feed.view import Frame
+from hub.sampling.metric import Metric
 from hub.settings import Settings
-from hub.statistics import HubStatistics
-from hub.subscriber import SubscriberStatistics
+from hub.web.app import create_app
 
 __all__ = [
     "AtCapacity",
-    "Closure",
+    "CloseReason",
     "Frame",
     "Hub",
     "HubStatistics",

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from hub import Hub, Settings, __version__
+from hub.cli.flags import Parser, fail, flags, resolve
+from hub.cli.logs import configure_logging
 from hub.errors import InvalidValue
-from hub.flags import Parser, fail, flags, resolve
 from hub.server.listener import listen
-from hub.server.logs import configure_logging
 from hub.server.runner import serve
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["watch"]:
-        from hub.watch import watch  # noqa: PLC0415 # a server has no use for what it draws with
+        from hub.cli.watch import watch  # noqa: PLC0415 # a server has no use for what it draws with
 
         return watch(arguments[1:])
     parser = _parser()

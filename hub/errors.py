@@ -5,11 +5,12 @@ All are values that travel upward; nothing here acts.
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Final
 
 __all__ = [
-    "SECRET", "AtCapacity", "Closure", "InvalidValue", "Reason", "Refused", "StreamClosed",
+    "SECRET", "AtCapacity", "CloseReason", "InvalidValue", "RefusalReason", "Refused",
+    "StreamClosed",
 ]  # fmt: skip
 
 SECRET: Final = object()
@@ -31,7 +32,7 @@ class InvalidValue(ValueError):
         super().__init__(f"{_named(field)} must be {rule}{found}")
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Every reason for which somebody is not let in: its name and the HTTP status that tells it."""
 
     PARAMETER = "parameter", 400
@@ -49,7 +50,7 @@ class Reason(StrEnum):
 
     status: int
 
-    def __new__(cls, name: str, status: int) -> Reason:
+    def __new__(cls, name: str, status: int) -> RefusalReason:
         """Make a member that is its name and carries its status."""
         member = str.__new__(cls, name)
         member._value_ = name
@@ -65,7 +66,7 @@ class Refused(Exception):
         retry_after: whole seconds after which it may be different, if it may.
     """
 
-    def __init__(self, reason: Reason, text: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, reason: RefusalReason, text: str, *, retry_after: int | None = None) -> None:
         self.reason = reason
         self.retry_after = retry_after
         super().__init__(text)
@@ -75,7 +76,7 @@ class AtCapacity(Refused):
     """There is no room for another view. Later there may be."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(Reason.VIEWS, text, retry_after=5)
+        super().__init__(RefusalReason.VIEWS, text, retry_after=5)
 
 
 def _named(field: str) -> str:
@@ -88,34 +89,37 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-class Closure(IntEnum):
-    """Every reason for which the hub itself ends a connection: WebSocket close code and phrase.
+class CloseReason(StrEnum):
+    """Every reason for which the hub itself ends a connection: its name, close code and phrase.
 
-    Codes below 4000 are those of the IANA WebSocket close code registry.
+    The name is the reason's identity, for one code may serve several reasons. Codes below 4000 are
+    those of the IANA WebSocket close code registry.
     """
 
-    STOPPING = 1001, "hub stops serving"
-    NOT_TEXT = 1007, "text is not UTF-8"
-    TALKATIVE = 1008, "too many messages"
-    MESSAGE_TOO_BIG = 1009, "message too big"
-    KEEPALIVE_LOST = 1011, "keepalive lost"
-    RESTART = 1012, "service restart"
-    AT_CAPACITY = 1013, "at capacity"
-    TOO_SLOW = 4008, "too slow"
+    STOPPING = "stopping", 1001, "hub stops serving"
+    NOT_TEXT = "not_text", 1007, "text is not UTF-8"
+    TOO_MANY_MESSAGES = "talkative", 1008, "too many messages"
+    MESSAGE_TOO_BIG = "message_too_big", 1009, "message too big"
+    KEEPALIVE_LOST = "keepalive_lost", 1011, "keepalive lost"
+    RESTART = "restart", 1012, "service restart"
+    AT_CAPACITY = "at_capacity", 1013, "at capacity"
+    TOO_SLOW = "too_slow", 4008, "too slow"
 
+    code: int
     phrase: str
 
-    def __new__(cls, code: int, phrase: str) -> Closure:
-        """Make a member that is its code and carries its phrase."""
-        member = int.__new__(cls, code)
-        member._value_ = code
+    def __new__(cls, name: str, code: int, phrase: str) -> CloseReason:
+        """Make a member that is its name and carries its code and phrase."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.code = code
         member.phrase = phrase
         return member
 
 
 class StreamClosed(Exception):
-    """A subscriber was closed by the hub: no frame follows. ``closure`` says why."""
+    """A subscriber was closed by the hub: no frame follows. ``close_reason`` says why."""
 
-    def __init__(self, closure: Closure) -> None:
-        self.closure = closure
-        super().__init__(f"{closure.value} {closure.phrase}")
+    def __init__(self, close_reason: CloseReason) -> None:
+        self.close_reason = close_reason
+        super().__init__(f"{close_reason.code} {close_reason.phrase}")

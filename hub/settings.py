@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hub.access.host_policy import check_host, check_origin
+from hub.access.rate_limit import parse_rate
 from hub.errors import SECRET, InvalidValue
-from hub.names import check_host, check_origin
-from hub.rate import check_rate
 
 __all__ = ["Settings"]
 
@@ -75,7 +75,7 @@ class Settings:
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), high=1_000_000)
         if self.connect_rate is not None:
-            check_rate("connect_rate", self.connect_rate)
+            parse_rate("connect_rate", self.connect_rate)
         _check_each("allow_host", self.allow_host, check_host)
         _check_each("allow_origin", self.allow_origin, check_origin)
         _check_each("tokens", self.tokens, _check_token)

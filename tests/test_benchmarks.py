@@ -35,7 +35,7 @@ from benchmarks.wire import (
     text_frame,
 )
 from hub import Hub
-from hub.request import FEED, parse
+from hub.feed.query import FEED, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -430,7 +430,7 @@ VIEW_ROUNDS = [(1, 10.0), (50, 12.0), (1, 10.0), (50, 11.0), (1, 99.0), (50, 10.
 
 class TestViews:
     def test_all_views_are_different_for_the_hub(self) -> None:
-        offer = Hub().offer()
+        offer = Hub().catalog()
         paths = views.views(50)
         queries = [path.partition("?")[2].encode() for path in paths]
         assert len({parse(query, FEED, offer).view for query in queries}) == len(paths) == 50

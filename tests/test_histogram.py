@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.feed.statistics import LagMeter
 from hub.histogram import Distribution, Histogram
-from hub.lag import LagMeter
 from tests.support.fakes import FakeClock
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as ReferenceFrame
 from websockets.frames import Opcode
 
-from hub import Closure, Frame, InvalidValue, Settings
-from hub.snapshot import Failure, Snapshot, one_line
+from hub import CloseReason, Frame, InvalidValue, Settings
+from hub.sampling.snapshot import Failure, Snapshot
+from hub.text import one_line
 from tests.support.fakes import START
 
 
@@ -62,9 +63,12 @@ def test_a_long_bad_value_is_cut_short() -> None:
 
 
 def test_a_closure_is_its_code_and_knows_its_phrase() -> None:
-    assert int(Closure.RESTART) == 1012
-    assert int(Closure.TOO_SLOW) == 4008
-    assert all(closure.phrase and len(closure.phrase.encode()) < 124 for closure in Closure)
+    assert CloseReason.RESTART.code == 1012
+    assert CloseReason.TOO_SLOW.code == 4008
+    assert all(
+        close_reason.phrase and len(close_reason.phrase.encode()) < 124
+        for close_reason in CloseReason
+    )
 
 
 @pytest.mark.parametrize(

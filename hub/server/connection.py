@@ -18,11 +18,10 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from hub.errors import Closure
-from hub.frame import Frame
-from hub.pump import InboundBudget
-from hub.subscriber import Observer, Outcome, Subscriber
-from hub.view import View
+from hub.errors import CloseReason
+from hub.feed.subscriber import Observer, Outcome, Subscriber
+from hub.feed.view import Frame, View
+from hub.web.extensions import InboundBudget
 
 __all__ = ["Connection"]
 
@@ -95,7 +94,7 @@ class Connection(Subscriber, asyncio.Protocol):
             self._delivered += 1
             return Outcome.DELIVERED
         if self._blocked:
-            return self._hold(frame)
+            return self._enqueue(frame)
         return Outcome.REFUSED
 
     def pause_writing(self) -> None:
@@ -110,16 +109,16 @@ class Connection(Subscriber, asyncio.Protocol):
             return
         self._ready = True
         self._flow()
-        self._pull()
+        self._start_replay()
 
-    def _pull(self) -> None:
+    def _start_replay(self) -> None:
         """Write what is due, but no more of a backlog at a time than others can wait for."""
         written = 0
-        while self._ready and (frame := self._take()) is not None:
+        while self._ready and (frame := self._dequeue()) is not None:
             self._transport.write(frame.wire)
             written += 1
             if written >= _BURST and self._backlog is not None:
-                asyncio.get_running_loop().call_soon(self._pull)
+                asyncio.get_running_loop().call_soon(self._start_replay)
                 return
 
     def probe(self) -> None:
@@ -127,7 +126,7 @@ class Connection(Subscriber, asyncio.Protocol):
         if not self._ready:
             return
         if not self._alive:
-            self.close(Closure.KEEPALIVE_LOST)
+            self.close(CloseReason.KEEPALIVE_LOST)
             return
         self._alive = False
         self._transport.write(_PING)
@@ -156,21 +155,21 @@ class Connection(Subscriber, asyncio.Protocol):
             return
         if output and self._ready:  # pongs; who does not read gets none
             self._transport.write(output)
-        self._judge(frames)
+        self._check_budget(frames)
         self._unparsed += len(data) - sum(map(_masked_size, frames))
         between_messages = not self._unparsed and parser.current_size is None
         self._parser = None if between_messages else parser
 
-    def _judge(self, frames: Sequence[WebSocketFrame]) -> None:
+    def _check_budget(self, frames: Sequence[WebSocketFrame]) -> None:
         now = asyncio.get_running_loop().time()
         for frame in frames:
             if self._budget is None:
                 self._budget = InboundBudget()
-            closure = self._budget.judge(len(frame.data), now)
-            if closure is None and not self._is_sound(frame):
-                closure = Closure.NOT_TEXT
-            if closure is not None:
-                self.close(closure)
+            close_reason = self._budget.check(len(frame.data), now)
+            if close_reason is None and not self._is_sound(frame):
+                close_reason = CloseReason.NOT_TEXT
+            if close_reason is not None:
+                self.close(close_reason)
                 return
 
     def _is_sound(self, frame: WebSocketFrame) -> bool:
@@ -191,19 +190,19 @@ class Connection(Subscriber, asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Close because the server stops; called by uvicorn."""
-        self.close(Closure.RESTART)
+        self.close(CloseReason.RESTART)
 
-    def close(self, closure: Closure) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """See ``Subscriber``. A client that takes nothing cannot be told why: it is cut off."""
-        if self.closure is not None:
+        if self.close_reason is not None:
             return
         if self._blocked:
-            self.closure = closure
+            self.close_reason = close_reason
             self._flow()
             self._transport.abort()
         elif self._ready:
-            self.closure = closure
-            farewell = Close(closure.value, closure.phrase).serialize()
+            self.close_reason = close_reason
+            farewell = Close(close_reason.code, close_reason.phrase).serialize()
             self._end(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
 
     def _end(self, output: bytes) -> None:
@@ -221,8 +220,8 @@ class Connection(Subscriber, asyncio.Protocol):
         """Take leave; called once by the transport, whoever ended the connection."""
         self._ready = False
         self._flow()
-        if self.closure is None and isinstance(exc, TimeoutError):  # the kernel's verdict
-            self.closure = Closure.TOO_SLOW
+        if self.close_reason is None and isinstance(exc, TimeoutError):  # the kernel's verdict
+            self.close_reason = CloseReason.TOO_SLOW
         if self._deadline is not None:
             self._deadline.cancel()
         self._connections.discard(self)

@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["bound_kernel", "listen"]
+__all__ = ["limit_kernel_buffers", "listen"]
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 _SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
@@ -23,7 +23,7 @@ def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]
         host: a name or an address.
         port: 0 lets the system choose.
         stall_timeout: seconds after which a peer that takes nothing is given up; see
-            ``bound_kernel``.
+            ``limit_kernel_buffers``.
 
     Raises:
         OSError: the name is unknown, or an address cannot be bound; none is left open. An
@@ -53,7 +53,7 @@ def _open(family: int, address: tuple[Any, ...], stall_timeout: float) -> socket
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         _configure(listener)
-        bound_kernel(listener, stall_timeout)
+        limit_kernel_buffers(listener, stall_timeout)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:
@@ -71,7 +71,7 @@ def _configure(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def bound_kernel(sock: socket.socket, stall_timeout: float) -> None:
+def limit_kernel_buffers(sock: socket.socket, stall_timeout: float) -> None:
     """Bound what the kernel keeps for a peer that takes nothing, and for how long.
 
     Small messages are gathered in the kernel without the program seeing that none is taken, so

@@ -14,16 +14,15 @@ from websockets.headers import parse_subprotocol
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
-from hub.errors import Reason
-from hub.pump import InboundBudget
-from hub.server import footing
+from hub.errors import RefusalReason
+from hub.feed.subscriber import Observer, Subscriber
+from hub.feed.view import View
+from hub.server import uvicorn_compat
 from hub.server.connection import Connection
-from hub.server.footing import Base
-from hub.server.listener import bound_kernel
-from hub.session import HANDOVER_EXTENSION
+from hub.server.listener import limit_kernel_buffers
+from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
-from hub.subscriber import Observer, Subscriber
-from hub.view import View
+from hub.web.extensions import TAKEOVER_EXTENSION, InboundBudget
 
 __all__ = ["BroadcastProtocol"]
 
@@ -38,14 +37,14 @@ class BroadcastProtocol(Base):
     """A complete WebSocket server protocol for uvicorn: ``--ws hub.server:BroadcastProtocol``.
 
     For every application but the hub's it is uvicorn's own. The hub's endpoint finds an offer in
-    its scope (see ``hub.session.Handover``) to turn the accepted connection into a subscriber
+    its scope (see ``hub.web.websocket.Takeover``) to turn the accepted connection into a subscriber
     that writes to the transport by itself.
     """
 
     inherits_options = False
     """Whether connections have the socket options that ``hub.server.listener`` sets."""
 
-    on_refused: Callable[[Reason, Sequence[object] | None], None] | None = None
+    on_refused: Callable[[RefusalReason, Sequence[object] | None], None] | None = None
     """Told of everybody whose opening request is none, if anybody wants to know."""
 
     _spoke_early = False
@@ -53,7 +52,7 @@ class BroadcastProtocol(Base):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with the addresses that the HTTP protocol has asked the system for already."""
         http = cast("asyncio.Transport", transport).get_protocol()
-        if not isinstance(http, HttpToolsProtocol) or not footing.is_sound():
+        if not isinstance(http, HttpToolsProtocol) or not uvicorn_compat.is_supported():
             super().connection_made(transport)
             return
         self.connections.add(self)
@@ -63,7 +62,7 @@ class BroadcastProtocol(Base):
 
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
-        if not footing.is_sound():
+        if not uvicorn_compat.is_supported():
             super().handle_connect(event)
             return
         if not _names_subprotocols(event.headers):
@@ -71,14 +70,14 @@ class BroadcastProtocol(Base):
             return
         super().handle_connect(event)
         if self.close_sent:
-            self._tell_refused(Reason.MALFORMED)
+            self._tell_refused(RefusalReason.MALFORMED)
         else:
             extensions = cast("dict[str, object]", self.scope["extensions"])
-            extensions[HANDOVER_EXTENSION] = self
+            extensions[TAKEOVER_EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
-        """Parse what the client says, and remember if it says anything before the handover."""
-        if not footing.is_sound():
+        """Parse what the client says, and remember if it says anything before the takeover."""
+        if not uvicorn_compat.is_supported():
             super().data_received(data)
             return
         self._spoke_early = self.handshake_initiated
@@ -98,16 +97,18 @@ class BroadcastProtocol(Base):
         self.transport.write(answer or _BAD_REQUEST)
         self.transport.close()
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
-        self._tell_refused(Reason.TOO_LARGE if answer.startswith(_TOO_LARGE) else Reason.MALFORMED)
+        self._tell_refused(
+            RefusalReason.TOO_LARGE if answer.startswith(_TOO_LARGE) else RefusalReason.MALFORMED
+        )
 
-    def _tell_refused(self, reason: Reason) -> None:
+    def _tell_refused(self, reason: RefusalReason) -> None:
         if self.on_refused is not None:
             self.on_refused(reason, self.client)
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
-        if footing.is_sound() and self.close_sent:
+        if uvicorn_compat.is_supported() and self.close_sent:
             self.handshake_complete = True
 
     # What refers to itself is undone, or a crowd's would pile up until the collector looks.
@@ -117,12 +118,12 @@ class BroadcastProtocol(Base):
         try:
             await super().run_asgi()
         finally:
-            cast("dict[str, object]", self.scope["extensions"]).pop(HANDOVER_EXTENSION, None)
+            cast("dict[str, object]", self.scope["extensions"]).pop(TAKEOVER_EXTENSION, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and let go of the parser."""
         super().connection_lost(exc)
-        if footing.is_sound():
+        if uvicorn_compat.is_supported():
             self._drop_parser()
 
     def _drop_parser(self) -> None:
@@ -132,7 +133,7 @@ class BroadcastProtocol(Base):
             failure.__traceback__ = failure.__context__ = failure.__cause__ = None
 
     def prepare(self) -> None:
-        """Decline compression: a frame is the same bytes for everyone. See ``Handover``.
+        """Decline compression: a frame is the same bytes for everyone. See ``Takeover``.
 
         uvicorn's keepalive is not started either; the hub has its own.
         """
@@ -142,7 +143,7 @@ class BroadcastProtocol(Base):
         if "Sec-WebSocket-Extensions" in self.response.headers:
             del self.response.headers["Sec-WebSocket-Extensions"]
 
-    def hand_over(
+    def take_over(
         self,
         view: View,
         settings: Settings,
@@ -150,14 +151,14 @@ class BroadcastProtocol(Base):
         left: Callable[[Subscriber], None],
         name: object,
     ) -> Connection | None:
-        """Turn the connection into a subscriber. See ``Handover``."""
+        """Turn the connection into a subscriber. See ``Takeover``."""
         transport = self.transport
         if transport.is_closing() or self.close_sent or not self.handshake_complete:
             return None
         if not self.inherits_options:
-            bound_kernel(transport.get_extra_info("socket"), settings.stall_timeout)
+            limit_kernel_buffers(transport.get_extra_info("socket"), settings.stall_timeout)
         self.connections.discard(self)
-        self.transport = cast("asyncio.Transport", _HandedOver())
+        self.transport = cast("asyncio.Transport", _TakenOver())
         connection = Connection(
             view,
             settings.queue,
@@ -211,7 +212,7 @@ def _names_subprotocols(headers: Headers) -> bool:
     return True
 
 
-class _HandedOver:
+class _TakenOver:
     """Stands in for a transport that has another protocol now; it can be closed, to no effect."""
 
     def close(self) -> None:

@@ -16,15 +16,15 @@ from typing import Final
 import anyio
 import uvicorn
 
-from hub.admission import Admission, descriptors_but, peer_name
-from hub.app import create_app
-from hub.core import Hub
-from hub.errors import Closure, Reason
-from hub.pump import InboundBudget
-from hub.request import FEED_PATH
-from hub.server import footing
-from hub.server.handshake import HandshakeProtocol, Pending
+from hub.access.admission import Admission, descriptor_limit, peer_name
+from hub.errors import CloseReason, RefusalReason
+from hub.feed.hub import Hub
+from hub.feed.query import FEED_PATH
+from hub.server import uvicorn_compat
+from hub.server.http_limits import HandshakeProtocol, Pending
 from hub.server.protocol import BroadcastProtocol
+from hub.web.app import create_app
+from hub.web.extensions import InboundBudget
 
 __all__ = ["Server", "serve"]
 
@@ -70,11 +70,11 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Stop at a SIGTERM or SIGINT; a second one spares whatever time there is to be taken."""
         loop = asyncio.get_running_loop()
-        self._told = asyncio.Event()
+        self._stop_signal = asyncio.Event()
 
         def tell(_number: int, _frame: FrameType | None) -> None:
             self.should_exit = True
-            loop.call_soon_threadsafe(self._told.set)
+            loop.call_soon_threadsafe(self._stop_signal.set)
 
         previous = {number: signal.signal(number, tell) for number in _SIGNALS}
         try:
@@ -95,8 +95,8 @@ class Server(uvicorn.Server):
         while not await self.on_tick(0):
             self._pending.sweep()
             with anyio.move_on_after(1):
-                await self._told.wait()
-        self._told.clear()
+                await self._stop_signal.wait()
+        self._stop_signal.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send the clients away, then close the listeners and all that is left.
@@ -106,14 +106,14 @@ class Server(uvicorn.Server):
         """
         _logger.info("Hub stopping")
         async with anyio.create_task_group() as group:
-            group.start_soon(self._hurry, group.cancel_scope)
+            group.start_soon(self._skip_drain, group.cancel_scope)
             await self._drain()
             group.cancel_scope.cancel()
         await super().shutdown(sockets)
         _logger.info("Hub stopped")
 
-    async def _hurry(self, draining: anyio.CancelScope) -> None:
-        await self._told.wait()
+    async def _skip_drain(self, draining: anyio.CancelScope) -> None:
+        await self._stop_signal.wait()
         draining.cancel()
 
 
@@ -153,10 +153,10 @@ def serve(
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
     )
-    _rest_the_collector()
+    _tune_gc()
     sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(
-        config, pending=pending, drain=lambda: hub.drain(Closure.RESTART, drain_seconds)
+        config, pending=pending, drain=lambda: hub.drain(CloseReason.RESTART, drain_seconds)
     )
     server.run(sockets=list(listeners))
 
@@ -166,22 +166,22 @@ def _protocols(
 ) -> tuple[type[asyncio.Protocol] | str, type[asyncio.Protocol]]:
     """Make the protocols of one server; uvicorn wants classes and gives them nothing of ours."""
 
-    def refused(reason: Reason, peer: Sequence[object] | None) -> None:
+    def refused(reason: RefusalReason, peer: Sequence[object] | None) -> None:
         admission.refused(reason, peer_name(peer))
 
     class HTTPProtocol(HandshakeProtocol):
         waiting = pending
         on_refused = staticmethod(refused)
-        capacity = descriptors_but(_SPARED)
+        capacity = descriptor_limit(_SPARED)
 
     class WebSocketProtocol(BroadcastProtocol):
         inherits_options = True
         on_refused = staticmethod(refused)
 
-    return HTTPProtocol if footing.is_sound() else "httptools", WebSocketProtocol
+    return HTTPProtocol if uvicorn_compat.is_supported() else "httptools", WebSocketProtocol
 
 
-def _rest_the_collector() -> None:
+def _tune_gc() -> None:
     """Look for cycles less often, and never again among what has been imported.
 
     A frame makes none and a handshake hardly any, but what a crowd leaves has to go in time.

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
-from hub.frame import Frame
-from hub.metrics import Metric
-from hub.snapshot import Failure, Reading, Snapshot
-from hub.subscriber import Subscriber
+from hub.feed.subscriber import Subscriber
+from hub.feed.view import Frame
+from hub.sampling.metric import Metric
+from hub.sampling.snapshot import Failure, Reading, Snapshot
 
 START = 1_762_777_845.123456
 """2025-11-10T12:30:45.123456+00:00"""

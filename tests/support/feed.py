@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from hub import Settings, create_app
-from hub.server.logs import configure_logging
+from hub.cli.logs import configure_logging
 
 configure_logging("info", access_log=False)
 

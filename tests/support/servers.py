@@ -27,7 +27,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from hub import Closure, Hub, create_app
+from hub import CloseReason, Hub, create_app
 
 __all__ = [
     "DEADLINE",
@@ -343,4 +343,4 @@ async def surviving(hub: Hub, port: int = 0) -> AsyncIterator[int]:
     app = Starlette(routes=[Mount("/", create_app(hub=hub))])  # mounted, it follows no lifespan
     async with serve_here(app, port) as server:
         yield server.port
-        hub.dismiss(Closure.RESTART)
+        hub.close_all(CloseReason.RESTART)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from hub.subscriber import Subscriber
+    from hub.feed.subscriber import Subscriber
 
 __all__ = ["FakeTransport", "Recorder", "SteppedLoop"]
 

@@ -1,0 +1,3 @@
+"""Who may come in: host names, origins, tokens, rates and places. Knows no hub."""
+
+__all__: list[str] = []

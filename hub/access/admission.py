@@ -1,0 +1,284 @@
+"""Who may come in: called by which name, from which page, with what token, how many, how often."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from hub.access.host_policy import HostPolicy
+from hub.access.rate_limit import RateLimiter, parse_rate
+from hub.clock import Clock
+from hub.errors import RefusalReason, Refused
+from hub.histogram import Distribution, Histogram
+
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
+
+__all__ = [
+    "SUBPROTOCOL",
+    "Admission",
+    "AdmissionStatistics",
+    "Ticket",
+    "Transport",
+    "descriptor_limit",
+    "peer_name",
+]  # fmt: skip
+
+_logger = logging.getLogger("hub")
+
+SUBPROTOCOL: Final = "metrics.v1"
+"""What browsers ask for beside the one that carries their token, and get."""
+
+_BEARER: Final = "bearer."
+_RESERVE: Final = 256
+"""Descriptors that are not for clients: handshakes under way, the sampler's files, listeners."""
+
+_RETRY_SECONDS: Final = 5
+_LOG_SECONDS: Final = 10.0
+_BOUNDS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
+
+Scope = Mapping[str, Any]
+
+
+class Transport(StrEnum):
+    """How a client follows the feed."""
+
+    WEBSOCKET = "websocket"
+    EVENTS = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One client's stay on the feed, for whom there is a place until it leaves.
+
+    Attributes:
+        transport: how it follows.
+        host: its address, or empty where it has none, as behind a Unix socket.
+        port: of that address.
+        since: the monotonic time at which it came in, in seconds.
+    """
+
+    transport: Transport
+    host: str
+    port: int
+    since: float
+
+    def __str__(self) -> str:
+        return peer_name((self.host, self.port) if self.host else None)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionStatistics:
+    """Who came in and who did not, since the application was made.
+
+    Attributes:
+        clients: how many there are now, by transport.
+        limit: how many there may be, or None.
+        refused: how many were not let in, by reason.
+        durations: how many seconds those stayed who have left, by transport.
+    """
+
+    clients: Mapping[Transport, int]
+    limit: int | None
+    refused: Mapping[RefusalReason, int]
+    durations: Mapping[Transport, Distribution]
+
+
+class Admission:
+    """Decides who may come in, and knows who is there.
+
+    What it keeps is bounded by the clients that are there, and for the rate by the limiter.
+
+    Args:
+        clock: tells how long clients stay, and how often they come.
+        draining: says whether clients are being sent away, so that no others may come.
+        tokens: what opens the authenticated feed; none opens it to no caller.
+        allow_host: names by which the hub may be called, beside its address.
+        allow_origin: pages that may call it, beside those of the host that they call.
+        max_clients: how many clients there may be; None is what descriptors allow.
+        max_clients_per_ip: how many of them may have the same address, or None.
+        connect_rate: how often one address may come, such as ``20/second``, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        draining: Callable[[], bool] = lambda: False,
+        tokens: Iterable[str] = (),
+        allow_host: Iterable[str] = (),
+        allow_origin: Iterable[str] = (),
+        max_clients: int | None = None,
+        max_clients_per_ip: int | None = None,
+        connect_rate: str | None = None,
+    ) -> None:
+        self._clock = clock
+        self._draining = draining
+        self._host_policy = HostPolicy(allow_host, allow_origin)
+        self._tokens = [_digest(token.encode()) for token in tokens]
+        self._limit = max_clients or descriptor_limit(_RESERVE)
+        self._limit_per_ip = max_clients_per_ip
+        self._connect_rate = connect_rate
+        self._rate: RateLimiter | None = None
+        if connect_rate is not None:
+            self._rate = RateLimiter(parse_rate("connect_rate", connect_rate), clock.monotonic)
+        self._clients = dict.fromkeys(Transport, 0)
+        self._by_network: Counter[str] = Counter()
+        self._durations = {transport: Histogram(_BOUNDS) for transport in Transport}
+        self._refused: Counter[RefusalReason] = Counter()
+        self._unsaid = 0
+        self._said_at = -_LOG_SECONDS
+
+    def statistics(self) -> AdmissionStatistics:
+        """Return the counters as they are now."""
+        return AdmissionStatistics(
+            clients=dict(self._clients),
+            limit=self._limit,
+            refused=dict(self._refused),
+            durations={name: found.distribution() for name, found in self._durations.items()},
+        )
+
+    def check(self, scope: Scope) -> None:
+        """Let any request pass that calls the hub by a name it serves, from a page that may.
+
+        Raises:
+            Refused: it does not.
+        """
+        server = scope.get("server")
+        self._host_policy.check(scope["headers"], str(server[0]) if server else "")
+
+    def admit_attempt(self, scope: Scope) -> None:
+        """Count somebody who wants to follow the feed.
+
+        Raises:
+            Refused: its address comes too often, or the hub is about to stop.
+        """
+        if self._draining():
+            raise Refused(RefusalReason.STOPPING, "the hub is stopping", retry_after=_RETRY_SECONDS)
+        host = _host(scope)
+        wait = self._rate.hit(_network(host)) if self._rate is not None and host else 0
+        if wait:
+            text = f"more than {self._connect_rate} from one address"
+            raise Refused(RefusalReason.RATE, text, retry_after=wait)
+
+    def authenticate(self, scope: Scope) -> None:
+        """Let only those pass who have a token, in a header or as a browser's subprotocol.
+
+        Raises:
+            Refused: there is none, or a wrong one.
+        """
+        given = _digest(_token(scope["headers"], scope.get("subprotocols", ())))
+        # All are compared, so that the time it takes says nothing about any.
+        if not sum([hmac.compare_digest(given, token) for token in self._tokens]):
+            raise Refused(
+                RefusalReason.TOKEN, "a valid token is needed: Authorization: Bearer TOKEN"
+            )
+
+    def acquire(self, scope: Scope, transport: Transport) -> Ticket:
+        """Give a client a place, which it has until it leaves.
+
+        Raises:
+            Refused: there is none left, in all or for its address.
+        """
+        if self._limit is not None and sum(self._clients.values()) >= self._limit:
+            text = f"{self._limit} clients are connected, which is the limit"
+            raise Refused(RefusalReason.CAPACITY, text, retry_after=_RETRY_SECONDS)
+        ticket = Ticket(transport, _host(scope), _port(scope), self._clock.monotonic())
+        if self._limit_per_ip is not None and ticket.host:
+            self._acquire_network(_network(ticket.host), self._limit_per_ip)
+        self._clients[transport] += 1
+        return ticket
+
+    def _acquire_network(self, network: str, limit: int) -> None:
+        if self._by_network[network] >= limit:
+            text = f"{limit} clients of one address are connected, which is the limit"
+            raise Refused(RefusalReason.ADDRESS, text, retry_after=_RETRY_SECONDS)
+        self._by_network[network] += 1
+
+    def release(self, ticket: Ticket) -> None:
+        """Take a client's place back; to be called once."""
+        self._clients[ticket.transport] -= 1
+        self._durations[ticket.transport].observe(self._clock.monotonic() - ticket.since)
+        if self._limit_per_ip is not None and ticket.host:
+            network = _network(ticket.host)
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+
+    def refused(self, reason: RefusalReason, peer: str) -> None:
+        """Count somebody who was not let in; of many in a short time only the first is logged."""
+        self._refused[reason] += 1
+        now = self._clock.monotonic()
+        if now - self._said_at < _LOG_SECONDS:
+            self._unsaid += 1
+            return
+        before = f" ({self._unsaid} others before)" if self._unsaid else ""
+        _logger.warning("Refused client %s: %s%s", peer, reason.value, before)
+        self._said_at, self._unsaid = now, 0
+
+
+def peer_name(address: Sequence[Any] | None) -> str:
+    """Return a client's address as it is written in the log."""
+    if not address:
+        return "of unknown address"
+    host, *port = map(str, address)
+    known = [number for number in port[:1] if number not in {"0", "None"}]  # proxies name no port
+    return ":".join((f"[{host}]" if ":" in host else host, *known))
+
+
+def _host(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _port(scope: Scope) -> int:
+    client = scope.get("client")
+    return int(client[1] or 0) if client else 0
+
+
+def _network(host: str) -> str:
+    """Return what addresses have in common that are one subscriber's line: IPv6 by /64."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def descriptor_limit(reserve: int) -> int | None:
+    """Return how many descriptors this process may open, but for a reserve; None if any number.
+
+    Where the limit is lower than the reserve it is an eighth of it.
+    """
+    if resource is None:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else max(limit - reserve, limit // 8, 1)
+
+
+def _digest(token: bytes) -> bytes:
+    """Return what is compared in a token's place, so that all have the same length."""
+    return hashlib.sha256(token).digest()
+
+
+def _token(headers: Iterable[tuple[bytes, bytes]], subprotocols: Iterable[str]) -> bytes:
+    """Return the token that a client shows: one that no token is, if there is none or several."""
+    given = [value for name, value in headers if name == b"authorization"]
+    if given:
+        scheme, _, token = given[0].partition(b" ")
+        return token.strip(b" ") if scheme.lower() == b"bearer" and len(given) == 1 else b""
+    shown = [name.removeprefix(_BEARER) for name in subprotocols if name.startswith(_BEARER)]
+    return shown[0].encode("latin-1", "replace") if len(shown) == 1 else b""

@@ -1,0 +1,259 @@
+"""The flags of the command line, each of which is also an environment variable."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from hub.access.host_policy import check_host
+from hub.cli.logs import FORMATS, LEVELS
+from hub.errors import InvalidValue
+from hub.settings import Settings
+from hub.text import one_line
+
+__all__ = ["Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch"]
+
+_TOKENS: Final = "HUB_TOKENS"
+"""The variable that holds tokens themselves; there is no flag, which others could see."""
+
+_SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag, which is also an environment variable: ``--log-level`` is ``HUB_LOG_LEVEL``.
+
+    ``parse`` is given the label under which the user knows the flag, and the text. ``prefix``
+    begins the variable's name.
+    """
+
+    name: str
+    parse: Callable[[str, str], object]
+    default: object
+    help: str
+    prefix: str = "HUB_"
+
+    @property
+    def option(self) -> str:
+        """What it is called on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """What it is called in the environment."""
+        return self.prefix + self.name.upper()
+
+    def resolve(self, given: object, environ: Mapping[str, str]) -> object:
+        """Take the flag's value, else the variable's, else the default."""
+        if isinstance(given, bool):
+            return given
+        if isinstance(given, list):  # given several times
+            given = ",".join(given)
+        if isinstance(given, str):
+            return self.parse(self.option, given)
+        text = environ.get(self.variable)
+        return self.default if text is None else self.parse(self.variable, text)
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line's parser, which says what is wrong in one line, without the usage."""
+
+    def add_flags(self, flags: Iterable[Flag]) -> None:
+        """Take these flags; each is None where it is not given."""
+        for flag in flags:
+            shown = "" if flag.default in {None, ()} else f" (default: {flag.default})"
+            options: dict[str, Any] = {"help": flag.help + shown}
+            if flag.parse is switch:
+                options["action"] = argparse.BooleanOptionalAction
+            else:
+                options["metavar"] = flag.name.split("_")[-1].upper()
+            if flag.default == ():
+                options["action"] = "append"
+            self.add_argument(flag.option, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with one line and status 2."""
+        self.exit(fail(self.prog, message, status=2))
+
+
+def fail(program: str, message: str, *, status: int) -> int:
+    """Say in one line on standard error why a program ends, and return its exit status."""
+    sys.stderr.write(one_line(f"{program}: {message}", 300) + "\n")
+    return status
+
+
+def resolve(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the value of every flag by its name, and under ``tokens`` all tokens there are.
+
+    Args:
+        given: what the command line says, by a flag's name; None where it says nothing.
+        environ: the environment.
+
+    Raises:
+        InvalidValue: a value breaks its flag's rule.
+    """
+    options: dict[str, Any] = {
+        flag.name: flag.resolve(given[flag.name], environ) for flag in flags()
+    }
+    options["tokens"] = (*options["token_file"], *_tokens(environ.get(_TOKENS, "")))
+    options["allow_host"] = (*options["allow_host"], *_own_name(options["host"]))
+    return options
+
+
+def _own_name(host: str) -> tuple[str, ...]:
+    """Return the name that the hub is bound to, if it is one: under that it may be called."""
+    try:
+        return () if _is_address(host) else (check_host("--host", host),)
+    except InvalidValue:  # it cannot be listened on either, which is said in due course
+        return ()
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    tokens = tuple(_split(text.replace("\n", ",")))
+    _check_tokens(_TOKENS, tokens, "tokens, separated by commas")
+    return tokens
+
+
+def _check_tokens(label: str, tokens: Sequence[str], what: str) -> None:
+    """Follow what ``Settings`` says of tokens, without telling any."""
+    for position, token in enumerate(tokens, 1):
+        try:
+            Settings(tokens=(token,))
+        except InvalidValue as error:
+            rule = f"{what}, of which each is {error.rule}"
+            raise InvalidValue(label, rule, f"number {position}") from None
+
+
+def read_tokens(label: str, text: str) -> tuple[str, ...]:
+    """Read a file of tokens, one in each line.
+
+    Raises:
+        InvalidValue: there are none, or the file cannot be read.
+    """
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or "it is not text"
+        raise InvalidValue(label, f"a file that can be read ({cause})", text) from None
+    tokens = [token for line in lines if (token := line.strip()) and not token.startswith("#")]
+    if not tokens:
+        raise InvalidValue(label, "a file with a token in each line", text)
+    _check_tokens(label, tokens, "a file of tokens")
+    return tuple(tokens)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _proxies(label: str, text: str) -> tuple[str, ...]:
+    proxies = _split(text)
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            rule = "addresses or networks such as 10.0.0.0/8, separated by commas"
+            raise InvalidValue(label, rule, proxy) from None
+    return proxies
+
+
+def _drain_seconds(label: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 3600:
+        raise InvalidValue(label, "a number of seconds from 0 to 3600", text)
+    return seconds
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str, str], str]:
+    def parse(label: str, text: str) -> str:
+        if text.lower() not in words:
+            raise InvalidValue(label, f"one of {', '.join(words)}", text)
+        return text.lower()
+
+    return parse
+
+
+def _host(label: str, text: str) -> str:
+    if not text or text.strip() != text:
+        raise InvalidValue(label, "a host name or address", text)
+    return text
+
+
+def _port(label: str, text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
+    if not 0 <= port <= 65535:
+        raise InvalidValue(label, "a whole number from 0 to 65535", text)
+    return port
+
+
+def switch(label: str, text: str) -> bool:
+    """Read yes or no."""
+    if text.lower() not in _SWITCH:
+        raise InvalidValue(label, f"one of {', '.join(_SWITCH)}", text)
+    return _SWITCH[text.lower()]
+
+
+def _setting(name: str, convert: Callable[[str], object]) -> Callable[[str, str], object]:
+    """Make a parser that follows what ``Settings`` says of a field, under the user's label."""
+
+    def parse(label: str, text: str) -> object:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = text
+        try:
+            Settings(**{name: value})  # type: ignore[arg-type] # it checks types itself
+        except InvalidValue as error:
+            shown = error.value if isinstance(value, tuple) else text  # of many, the one
+            raise InvalidValue(label, error.rule, shown) from None
+        return value
+
+    return parse
+
+
+def flags() -> tuple[Flag, ...]:
+    """Return all flags, in the order in which they are shown."""
+    settings = Settings()
+    setting: dict[str, tuple[Callable[[str], object], str]] = {  # name, and how text is read
+        "interval": (float, "seconds between two samples, 0.1 to 60"),
+        "disk_path": (str, "a path on the file system that the metric 'disk' is about"),
+        "history": (float, "seconds of the past that are kept for clients that ask for it"),
+        "views": (int, "different views that may be live at once"),
+        "queue": (int, "frames held for a client that does not keep up"),
+        "stall_timeout": (float, "seconds after which a client that takes nothing is cut off"),
+        "max_clients": (int, "clients at once; by default the limit on open files less 256"),
+        "max_clients_per_ip": (int, "clients at once from one address, IPv6 by /64"),
+        "connect_rate": (str, "how often one address may come, such as 20/second"),
+        "allow_host": (_split, "names by which the hub may be called, beside its address"),
+        "allow_origin": (_split, "pages that may call it, such as https://example.com; * is any"),
+    }
+    return (
+        Flag("host", _host, "127.0.0.1", "address to listen on"),
+        Flag("port", _port, 54112, "port to listen on; 0 lets the system choose"),
+        *(
+            Flag(name, _setting(name, convert), getattr(settings, name), text)
+            for name, (convert, text) in setting.items()
+        ),
+        Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
+        Flag("trusted_proxies", _proxies, (), "addresses whose X-Forwarded-For is believed"),
+        Flag("drain_seconds", _drain_seconds, 0.0, "seconds over which clients are sent away"),
+        Flag("log_format", _one_of(FORMATS), "text", f"one of {', '.join(FORMATS)}"),
+        Flag("log_level", _one_of(LEVELS), "info", f"one of {', '.join(LEVELS)}"),
+        Flag("access_log", switch, False, "log every HTTP request and handshake"),
+    )

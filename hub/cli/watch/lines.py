@@ -1,0 +1,46 @@
+"""The feed as lines, for other programs and for files."""
+
+from __future__ import annotations
+
+import sys
+
+from hub.cli.watch.follower import Message, Phase, State
+from hub.text import one_line
+
+__all__ = ["Lines", "OutputClosed"]
+
+
+class OutputClosed(Exception):
+    """Standard output takes no more, for the reason that is the cause."""
+
+
+class Lines:
+    """A viewer that writes each message as it came, in a line on standard output.
+
+    Whoever reads slowly holds up nobody but this process, which then takes no more from the hub,
+    and so loses the oldest messages. Why there is no connection is said on standard error.
+
+    Args:
+        program: what this process is called there.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def show(self, message: Message) -> None:
+        """See ``Viewer``.
+
+        Raises:
+            OutputClosed: the line could not be written.
+        """
+        try:
+            sys.stdout.buffer.write(f"{message.text}\n".encode())  # JSON is UTF-8 everywhere
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise OutputClosed(error.strerror) from error
+
+    def on_state(self, state: State) -> None:
+        """See ``Viewer``."""
+        if state.phase is Phase.RECONNECTING:
+            text = f"{self._program}: {state.reason}; next try in {state.seconds:.0f} s"
+            sys.stderr.write(f"{one_line(text, 300)}\n")

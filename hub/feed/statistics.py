@@ -1,0 +1,88 @@
+"""What a hub has done, in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hub.clock import Clock, Timer
+from hub.errors import CloseReason
+from hub.histogram import Distribution, Histogram
+from hub.sampling.sampler import SamplerStatistics
+
+__all__ = ["HubStatistics", "LagMeter"]
+
+
+@dataclass(frozen=True, slots=True)
+class HubStatistics:
+    """What a hub has done since it was last started, and whom it serves now.
+
+    Attributes:
+        subscribers: receivers of any view.
+        views: distinct views among them; each is encoded once a tick.
+        overruns: deliveries that were still under way when the next snapshot came.
+        delivered: frames handed on to sockets and readers, also of subscribers that have left.
+        dropped: frames that subscribers did not take in time.
+        expired: of those, the ones that the history gave up before they were replayed.
+        closed: subscribers that the hub itself has closed, by the reason.
+        age: seconds since the newest snapshot, or None before the first.
+        lag: seconds by which the event loop was late.
+        sampler: what the sampler has done, or None before it has begun.
+    """
+
+    subscribers: int
+    views: int
+    overruns: int
+    delivered: int
+    dropped: int
+    expired: int
+    closed: Mapping[CloseReason, int]
+    age: float | None
+    lag: Distribution
+    sampler: SamplerStatistics | None
+
+    @property
+    def ticks(self) -> int:
+        """Snapshots sampled."""
+        return self.sampler.ticks if self.sampler else 0
+
+    @property
+    def missed(self) -> int:
+        """Ticks that passed unsampled because the machine or the process stood still."""
+        return self.sampler.missed if self.sampler else 0
+
+
+class LagMeter:
+    """Measures by how much a timer comes late, twice a second."""
+
+    SECONDS: Final = 0.5
+    BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lags = Histogram(self.BOUNDS)
+        self._due = 0.0
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin to measure on the running event loop."""
+        self._schedule()
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def distribution(self) -> Distribution:
+        """Return how many seconds late it has been."""
+        return self._lags.distribution()
+
+    def _schedule(self) -> None:
+        self._due = self._clock.monotonic() + self.SECONDS
+        self._timer = self._clock.call_later(self.SECONDS, self._measure)
+
+    def _measure(self) -> None:
+        self._lags.observe(max(0.0, self._clock.monotonic() - self._due))
+        self._schedule()

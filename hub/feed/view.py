@@ -1,0 +1,119 @@
+"""What a client wants to see, and how a snapshot becomes its message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+from hub.sampling.snapshot import Failure, Snapshot
+from hub.text import one_line
+
+__all__ = ["DEFAULT_METRICS", "Aggregate", "Frame", "View"]
+
+DEFAULT_METRICS: Final = ("cpu", "memory", "disk")
+
+_ERROR_LENGTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message, encoded once for every subscriber of its view.
+
+    Attributes:
+        payload: the JSON text as UTF-8, in one line.
+        timestamp: the message's own; a client that has lost its connection resumes after it.
+        text: the payload as ``str``, for interfaces that take text.
+        wire: the complete WebSocket frame, ready for a socket. A server's frames are not
+            masked, so without compression they are the same bytes for everyone.
+    """
+
+    payload: bytes
+    timestamp: str = ""
+    text: str = field(init=False, repr=False, compare=False)
+    wire: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.payload.decode())
+        object.__setattr__(self, "wire", _text_frame_header(len(self.payload)) + self.payload)
+
+    @property
+    def event(self) -> bytes:
+        """The message as a server-sent event (HTML standard, section 9.2.5)."""
+        return b"id: %b\ndata: %b\n\n" % (self.timestamp.encode(), self.payload)
+
+
+def _text_frame_header(length: int) -> bytes:
+    """Return the header of one unfragmented, unmasked text frame (RFC 6455, section 5.2)."""
+    first = b"\x81"  # FIN, opcode 1
+    if length < 126:
+        return first + length.to_bytes(1)
+    if length < 1 << 16:
+        return first + b"\x7e" + length.to_bytes(2)
+    return first + b"\x7f" + length.to_bytes(8)
+
+
+class Aggregate(StrEnum):
+    """How the gauges of a longer interval are reduced to one value."""
+
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to see of the feed. Equal views are aggregated and encoded once for all who share them.
+
+    Attributes:
+        metrics: the names chosen, in the order in which the hub knows them, each once.
+        ticks: how many ticks one message stands for.
+        aggregate: how the gauges of that many ticks are reduced; with one tick it is ``MEAN``.
+        partial: whether a message has what could be measured although something could not.
+        seq: whether each message has the view's own counter.
+    """
+
+    metrics: tuple[str, ...]
+    ticks: int = 1
+    aggregate: Aggregate = Aggregate.MEAN
+    partial: bool = False
+    seq: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ticks == 1:  # all rules come to the same
+            object.__setattr__(self, "aggregate", Aggregate.MEAN)
+
+    def encode(self, snapshot: Snapshot, number: int = 0) -> Frame | None:
+        """Encode this view's message: the values, or else one error that names what failed.
+
+        ``number`` is the message's own, for views that show it. Returns None where the snapshot
+        has no reading of a chosen metric yet; a partial view is content with any.
+        """
+        content = self.content(snapshot)
+        if content is None:
+            return None
+        timestamp = snapshot.timestamp
+        counter = {"seq": number} if self.seq else {}
+        body = {**content, "timestamp": timestamp, **counter}
+        return Frame(orjson.dumps(body), timestamp)
+
+    def content(self, snapshot: Snapshot) -> Mapping[str, object] | None:
+        """Return what this view's message says, but for its time and number; see ``encode``."""
+        readings = snapshot.readings
+        present = [name for name in self.metrics if name in readings]
+        if not present or (len(present) < len(self.metrics) and not self.partial):
+            return None
+        values = {name: snapshot.value(name) for name in self.metrics}
+        failures = {n: r.cause for n in present if isinstance(r := readings[n], Failure)}
+        if not failures:
+            return values
+        return {**values, "errors": failures} if self.partial else _error(failures)
+
+
+def _error(failures: Mapping[str, str]) -> Mapping[str, str]:
+    causes = "; ".join(f"{name}: {cause}" for name, cause in failures.items())
+    return {"error": one_line(f"Metric collection failed: {causes}", _ERROR_LENGTH)}

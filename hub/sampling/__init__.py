@@ -1,0 +1,3 @@
+"""What psutil finds, once a tick: metrics, snapshots, and the clock that drives them."""
+
+__all__: list[str] = []

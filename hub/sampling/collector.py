@@ -1,0 +1,231 @@
+"""Collecting metrics in daemon threads that may hang without anybody waiting for them.
+
+psutil's calls block, and some have no timeout: a dead mount holds ``disk_usage`` for as long as it
+likes. So they run in one dedicated thread. When a metric does not answer in time, its thread is
+left alone with it and the others go on in a new one; the metric is asked again only once its old
+call has returned. Metrics that are known to take long have a thread each from the start, and
+nobody waits for them. Daemon threads hold up neither the event loop nor the end of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Final, Protocol
+
+import anyio
+
+from hub.clock import Clock
+from hub.sampling.metric import Metric, reading_of
+from hub.sampling.snapshot import Failure, Reading
+
+__all__ = ["Collector", "ThreadCollector"]
+
+
+class Collector(Protocol):
+    """Reads metrics on behalf of a sampler."""
+
+    async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
+        """Read each metric once, in bounded time; a metric that is only primed is left out."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads; those that hang end when what they hang in returns."""
+        ...
+
+
+class ThreadCollector:
+    """Reads metrics in a daemon thread of its own.
+
+    Args:
+        timeout: seconds that the first attempt of a tick may take. Each further one, after a
+            metric has hung, has half of what the one before had, so that all of them together
+            stay below twice this.
+        clock: measures the timeout.
+    """
+
+    def __init__(self, *, timeout: float, clock: Clock) -> None:
+        self._timeout = timeout
+        self._clock = clock
+        self._worker: _Worker | None = None
+        self._hung: dict[str, _Worker] = {}
+        self._background: dict[str, _Background] = {}
+
+    async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
+        """See ``Collector``. Cancellation leaves a running call to its thread."""
+        readings: dict[str, Reading] = {}
+        idle = [metric for metric in metrics if not self._still_hangs(metric.name, readings)]
+        self._poll([metric for metric in idle if metric.background], readings)
+        rest = [metric for metric in idle if not metric.background]
+        timeout = self._timeout
+        while rest:
+            rest = await self._attempt(rest, timeout, readings)
+            timeout /= 2
+        return readings
+
+    def close(self) -> None:
+        """See ``Collector``."""
+        self._poll([], {})
+        if self._worker is not None:
+            self._worker.dismiss()
+            self._worker = None
+
+    def _poll(self, metrics: Sequence[Metric], readings: dict[str, Reading]) -> None:
+        """Read what is there of metrics that nobody waits for, and let go of all others."""
+        for name in self._background.keys() - {metric.name for metric in metrics}:
+            worker = self._background.pop(name).dismiss()
+            if worker is not None:
+                self._hung[name] = worker
+        for metric in metrics:
+            if metric.name not in self._background:
+                self._background[metric.name] = _Background(metric, self._clock)
+            reading = self._background[metric.name].poll()
+            if reading is not None:
+                readings[metric.name] = reading
+
+    def _still_hangs(self, name: str, readings: dict[str, Reading]) -> bool:
+        worker = self._hung.get(name)
+        if worker is None:
+            return False
+        if not worker.busy:
+            del self._hung[name]
+            return False
+        readings[name] = _late(self._timeout)
+        return True
+
+    async def _attempt(
+        self, metrics: list[Metric], seconds: float, readings: dict[str, Reading]
+    ) -> list[Metric]:
+        """Read what can be read; return what a new thread still has to do."""
+        try:
+            worker = self._worker = self._worker or _Worker()
+        except RuntimeError as error:  # no more threads
+            readings.update((metric.name, Failure.of(error)) for metric in metrics)
+            return []
+        batch = _Batch(metrics)
+        worker.submit(batch)
+        in_time = await self._clock.wait(batch.done, seconds)
+        hung = None if in_time else batch.current
+        for name, reading in list(batch.readings.items()):
+            readings.setdefault(name, reading)
+        if hung is None:
+            return []
+        self._abandon(worker, hung.name)
+        readings[hung.name] = _late(self._timeout)
+        return [m for m in metrics if m is not hung and (m.prime or m.name not in readings)]
+
+    def _abandon(self, worker: _Worker, name: str) -> None:
+        worker.dismiss()
+        self._hung[name] = worker
+        self._worker = None
+
+
+def _late(timeout: float) -> Failure:
+    return Failure(f"no answer within {timeout:g} s")
+
+
+class _Background:
+    """A metric that takes long, in a thread of its own, and its newest reading."""
+
+    _TIMEOUT: Final = 10.0  # seconds; older than this the newest reading does not become
+
+    def __init__(self, metric: Metric, clock: Clock) -> None:
+        self._metric = metric
+        self._clock = clock
+        self._worker: _Worker | None = None
+        self._batch: _Batch | None = None
+        self._begun = 0.0
+        self._newest: Reading | None = None
+
+    def poll(self) -> Reading | None:
+        """Return the newest reading, if there is one; begin the next unless one is under way."""
+        batch = self._batch
+        if batch is None or batch.current is None:
+            self._newest = None if batch is None else batch.readings.get(self._metric.name)
+            self._begin()
+        elif self._clock.monotonic() - self._begun >= self._TIMEOUT:
+            return _late(self._TIMEOUT)
+        return self._newest
+
+    def _begin(self) -> None:
+        try:
+            worker = self._worker = self._worker or _Worker()
+        except RuntimeError as error:  # no more threads
+            self._newest = Failure.of(error)
+            return
+        self._begun = self._clock.monotonic()
+        self._batch = _Batch((self._metric,))
+        worker.submit(self._batch)
+
+    def dismiss(self) -> _Worker | None:
+        """Let go of the thread, which ends once what it is in returns."""
+        if self._worker is not None:
+            self._worker.dismiss()
+        return self._worker
+
+
+class _Batch:
+    """What a worker is asked to do at one go; filled by its thread, read by the event loop."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.metrics = tuple(metrics)
+        self.readings: dict[str, Reading] = {}
+        self.current: Metric | None = self.metrics[0]
+        self.done = anyio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def finish(self) -> None:
+        """Tell the event loop, if it is still there."""
+        self.current = None
+        try:
+            self._loop.call_soon_threadsafe(self.done.set)
+        except RuntimeError:  # the loop was closed meanwhile
+            return
+
+
+class _Worker:
+    """One daemon thread, and what it has primed: psutil's baselines belong to a thread."""
+
+    def __init__(self) -> None:
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._primed: set[str] = set()
+        self._dismissed = False
+        self._thread = threading.Thread(target=self._run, name="hub-sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread still lives; a dismissed one lives while a call holds it."""
+        return self._thread.is_alive()
+
+    def submit(self, batch: _Batch) -> None:
+        self._batches.put(batch)
+
+    def dismiss(self) -> None:
+        """End the thread as soon as it is free."""
+        self._dismissed = True
+        self._batches.put(None)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._primed.intersection_update(metric.name for metric in batch.metrics)
+            for metric in batch.metrics:
+                batch.current = metric
+                reading = self._read(metric)
+                if self._dismissed:
+                    return
+                if reading is not None:
+                    batch.readings[metric.name] = reading
+            batch.finish()
+
+    def _read(self, metric: Metric) -> Reading | None:
+        try:
+            if metric.prime is not None and metric.name not in self._primed:
+                metric.prime()
+                self._primed.add(metric.name)
+                return None
+            return reading_of(metric, metric.collect())
+        except BaseException as error:  # nothing a collector does ends the thread
+            return Failure.of(error)

@@ -1,0 +1,152 @@
+"""The single background task: the beat, and what becomes of it when the machine is late."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hub.clock import Clock
+from hub.histogram import Distribution, Histogram
+from hub.sampling.collector import Collector
+from hub.sampling.metric import Metric
+from hub.sampling.snapshot import Failure, Snapshot
+
+__all__ = ["Sampler", "SamplerStatistics"]
+
+_logger = logging.getLogger("hub")
+
+_FIRST_SECONDS: Final = 1.0
+"""How long at most the first measurement lasts, so that long intervals do not start silent."""
+
+
+_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerStatistics:
+    """What a sampler has done.
+
+    Attributes:
+        ticks: snapshots taken.
+        missed: ticks that came due while another was late.
+        lateness: seconds by which ticks began after they were due.
+        duration: seconds that collecting took.
+        failures: ticks in which a metric could not be collected, by its name.
+    """
+
+    ticks: int
+    missed: int
+    lateness: Distribution
+    duration: Distribution
+    failures: Mapping[str, int]
+
+
+class Sampler:
+    """Takes a snapshot at every tick of a fixed schedule and hands it to ``publish``.
+
+    Ticks are due at ``start + n * interval`` on the monotonic clock: being late once delays no
+    later tick. Ticks that have passed altogether, as after a suspend, are counted and left out.
+
+    Args:
+        interval: seconds between ticks.
+        demand: asked at every tick which metrics anybody wants.
+        publish: given every snapshot; must neither block nor raise.
+        collector: reads the metrics.
+        clock: tells and passes the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        interval: float,
+        demand: Callable[[], Sequence[Metric]],
+        publish: Callable[[Snapshot], None],
+        collector: Collector,
+        clock: Clock,
+    ) -> None:
+        self._interval = interval
+        self._demand = demand
+        self._publish = publish
+        self._collector = collector
+        self._clock = clock
+        self._log = _FailureLog()
+        self._tick: int | None = None
+        self._ticks = 0
+        self._missed = 0
+        self._lateness = Histogram(_BOUNDS)
+        self._duration = Histogram(_BOUNDS)
+        self._failures: Counter[str] = Counter()
+
+    def statistics(self) -> SamplerStatistics:
+        """Return the counters as they are now."""
+        return SamplerStatistics(
+            ticks=self._ticks,
+            missed=self._missed,
+            lateness=self._lateness.distribution(),
+            duration=self._duration.distribution(),
+            failures=dict(self._failures),
+        )
+
+    async def run(self) -> None:
+        """Sample until cancelled. The first collection only primes; it is not published."""
+        await self._collector.collect(self._demand())
+        start = self._clock.monotonic() + min(self._interval, _FIRST_SECONDS)
+        due = 0
+        while True:
+            deadline = start + due * self._interval
+            await self._clock.sleep_until(deadline)
+            late = self._clock.monotonic() - deadline
+            passed = int(late // self._interval)
+            self._missed += passed
+            self._lateness.observe(late)
+            await self._sample(passed + 1, late - passed * self._interval)
+            due += passed + 1
+
+    async def _sample(self, step: int, late: float) -> None:
+        """Take the snapshot that comes ``step`` ticks after the last one, ``late`` by seconds."""
+        time = self._clock.time()
+        self._tick = _number(self._tick, step, (time - late) / self._interval)
+        begun = self._clock.monotonic()
+        readings = await self._collector.collect(self._demand())
+        self._duration.observe(self._clock.monotonic() - begun)
+        self._ticks += 1
+        snapshot = Snapshot(self._tick, time, readings)
+        self._failures.update(snapshot.failures.keys())
+        self._log.note(snapshot)
+        self._publish(snapshot)
+
+
+def _number(last: int | None, step: int, due: float) -> int:
+    """Return the number of the tick that was due at the time of day of ``due`` whole ticks.
+
+    Ticks are counted rather than read off the clock, so that one near the turn of its interval is
+    neither skipped nor taken twice while the time of day runs a little fast or slow. A clock that
+    is off by more than half a tick has been set, and is followed.
+    """
+    if last is not None and -0.5 <= due - (last + step) < 1.5:
+        return last + step
+    return math.floor(due)
+
+
+class _FailureLog:
+    """One line when a metric begins to fail and one when it is well again."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, int] = {}
+
+    def note(self, snapshot: Snapshot) -> None:
+        for name, reading in snapshot.readings.items():
+            if isinstance(reading, Failure):
+                self._fails(name, reading)
+            elif name in self._failing:
+                ticks = self._failing.pop(name)
+                _logger.info("Error collecting metrics: %s: over after %d ticks", name, ticks)
+
+    def _fails(self, name: str, failure: Failure) -> None:
+        if name not in self._failing:
+            _logger.error("Error collecting metrics: %s: %s", name, failure.cause)
+        self._failing[name] = self._failing.get(name, 0) + 1

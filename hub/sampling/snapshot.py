@@ -1,0 +1,126 @@
+"""The frozen result of one tick: a value, what counters have gained, or a failure, by metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from hub.text import one_line
+
+__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Reading", "Snapshot", "Value"]
+
+_CAUSE_LENGTH: Final = 200
+
+Value: TypeAlias = "bool | int | float | str | list[Value | None] | dict[str, Value | None]"
+"""What a metric may be worth: anything that strict JSON can say, but not null by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a metric has no value in a tick: one line of printable, encodable text."""
+
+    cause: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Describe what a collector raised, in the words of the system where it has any."""
+        name = type(error).__name__
+        try:
+            text = str((isinstance(error, OSError) and error.strerror) or error)
+        except Exception:  # an exception that cannot even say what it is
+            return cls(name)
+        return cls(one_line(text, _CAUSE_LENGTH) or name)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterDelta:
+    """What some counters have gained: whole numbers of no sign, within ``seconds`` above 0."""
+
+    seconds: float
+    counts: tuple[int, ...]
+
+    def __add__(self, later: CounterDelta) -> CounterDelta:
+        counts = (a + b for a, b in zip(self.counts, later.counts, strict=True))
+        return CounterDelta(self.seconds + later.seconds, tuple(counts))
+
+    def rates(self) -> list[float]:
+        """Return each counter's gain per second."""
+        return [count / self.seconds for count in self.counts]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDeltas:
+    """What the counters of many devices have gained since they were last read.
+
+    Growths of successive ticks add up to that of all of them together, so that a rate over any
+    number of ticks is exact. A device counts for as long as it was there.
+
+    Attributes:
+        names: of the rates that the counters make, such as ``sent_bytes_per_second``.
+        group: the key under which the rates of each device stand, such as ``interfaces``.
+        total: the machine's gain.
+        devices: each device's gain. One that has just appeared, or whose counters went back, has
+            none in this tick.
+    """
+
+    names: tuple[str, ...]
+    group: str
+    total: CounterDelta
+    devices: Mapping[str, CounterDelta]
+
+    def __add__(self, later: DeviceDeltas) -> DeviceDeltas:
+        devices = dict(self.devices)
+        for name, gain in later.devices.items():
+            devices[name] = devices[name] + gain if name in devices else gain
+        return DeviceDeltas(self.names, self.group, self.total + later.total, devices)
+
+    def rates(self) -> Value:
+        """Return all rates, per second: the machine's, and under ``group`` those by device."""
+        by_device: dict[str, Value | None] = {n: self._named(g) for n, g in self.devices.items()}
+        return {**self._named(self.total), self.group: by_device}
+
+    def _named(self, gain: CounterDelta) -> dict[str, Value | None]:
+        return dict(zip(self.names, gain.rates(), strict=True))
+
+
+Reading: TypeAlias = "Value | DeviceDeltas | Failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one tick found.
+
+    Attributes:
+        tick: which tick it is, counted in whole intervals since the Unix epoch. One more from
+            tick to tick; a longer step means that some were missed, or that the clock was set.
+        time: when the sample was taken, in seconds since the Unix epoch, to the microsecond.
+        readings: by metric name. A metric that nobody asked for, or that has only just been
+            asked for and needs a tick to warm up, is absent.
+    """
+
+    tick: int
+    time: float
+    readings: Mapping[str, Reading]
+
+    def __post_init__(self) -> None:
+        # So that the timestamp, read back, is the very same number.
+        object.__setattr__(self, "time", round(self.time, 6))
+
+    @property
+    def timestamp(self) -> str:
+        """The sample's time as RFC 3339 in UTC, always with six fractional digits."""
+        return datetime.fromtimestamp(self.time, UTC).isoformat(timespec="microseconds")
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """Only the readings that failed."""
+        return {name: r for name, r in self.readings.items() if isinstance(r, Failure)}
+
+    def value(self, name: str) -> Value | None:
+        """Return what a metric is worth as JSON has it; None where it has no value."""
+        reading = self.readings.get(name)
+        if isinstance(reading, DeviceDeltas):
+            return reading.rates()
+        return None if isinstance(reading, Failure) else reading

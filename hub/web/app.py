@@ -1,0 +1,85 @@
+"""The ASGI application: routes, and the hub that they share."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+
+from hub.access.admission import Admission
+from hub.feed.hub import Hub
+from hub.feed.query import FEED_PATH, RESTRICTED_FEED_PATH
+from hub.settings import Settings
+from hub.web.api import FeedAPI, HealthAPI
+from hub.web.middleware import Guard
+from hub.web.page import Page
+from hub.web.prometheus import Telemetry
+from hub.web.sse import EventStream
+from hub.web.websocket import MetricsFeed
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> Starlette:
+    """Make the application that serves a hub, to be run or to be mounted in another one.
+
+    Mounted, it needs no wiring: the hub starts with its first use and stops with its event loop.
+    A host that wants it explicit makes the hub itself and enters ``hub.lifespan`` in its own
+    lifespan. The hub is the application's ``state.hub``, and who may come in its
+    ``state.admission``.
+
+    Args:
+        settings: for a hub of the application's own.
+        hub: a hub that exists already, instead.
+
+    Raises:
+        TypeError: both were given.
+    """
+    if hub is not None and settings is not None:
+        raise TypeError("create_app takes settings or a hub, not both")
+    hub = hub or Hub(settings)
+    settings = hub.settings
+    admission = Admission(
+        clock=hub.clock,
+        draining=lambda: hub.draining,
+        tokens=settings.tokens,
+        allow_host=settings.allow_host,
+        allow_origin=settings.allow_origin,
+        max_clients=settings.max_clients,
+        max_clients_per_ip=settings.max_clients_per_ip,
+        connect_rate=settings.connect_rate,
+    )
+    app = Starlette(
+        routes=_routes(hub, admission),
+        lifespan=hub.lifespan,
+    )
+    app.router.redirect_slashes = False  # it would answer in front of the guard
+    app.state.hub = hub
+    app.state.admission = admission
+    return app
+
+
+def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
+    """List the routes; whoever asks after the hub's health may call it by any name."""
+    queries = FeedAPI(hub, admission)
+    operations = HealthAPI(hub, Telemetry(hub, admission))
+    feed = MetricsFeed(hub, admission)
+    restricted = MetricsFeed(hub, admission, restricted=True)
+    stream = EventStream(hub, admission)
+    page = Page()
+    guard = [Middleware(Guard, admission)]
+    return [
+        WebSocketRoute(FEED_PATH, feed, middleware=guard),
+        WebSocketRoute(RESTRICTED_FEED_PATH, restricted, middleware=guard),
+        Route(FEED_PATH, queries.latest, middleware=guard),
+        Route(RESTRICTED_FEED_PATH, queries.restricted, middleware=guard),
+        Route(f"{FEED_PATH}/history", queries.history, middleware=guard),
+        Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=guard),
+        Route("/metrics", operations.figures, middleware=guard),
+        Route("/openapi.json", queries.openapi, middleware=guard),
+        Route("/asyncapi.json", queries.asyncapi, middleware=guard),
+        Route("/", page.index, middleware=guard),
+        Mount("/static", page.static, middleware=guard),
+        Route("/livez", operations.live),
+        Route("/readyz", operations.ready),
+    ]

@@ -1,0 +1,75 @@
+"""The application's door: lets requests in that may come, and tells the others why not."""
+
+from __future__ import annotations
+
+import contextlib
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.access.admission import Admission, peer_name
+from hub.errors import InvalidValue, RefusalReason, Refused
+
+__all__ = ["Guard"]
+
+
+class Guard:
+    """ASGI middleware that judges Host and Origin, and answers for whatever is refused behind it.
+
+    A refusal comes before a WebSocket is accepted: as an HTTP response where the server can, else
+    as its bare 403. Pages of other origins that may come in may also read what is answered.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        answer = send
+        try:
+            self._admission.check(scope)
+            answer = _shared(scope, send)
+            await self._app(scope, receive, answer)
+        except (InvalidValue, Refused) as error:
+            reason = error.reason if isinstance(error, Refused) else RefusalReason.PARAMETER
+            self._admission.refused(reason, peer_name(scope.get("client")))
+            with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for it
+                await _answer(error, scope, receive, answer)
+
+
+def _shared(scope: Scope, send: Send) -> Send:
+    """Let the page that asks read the answer, as browsers want it said (Fetch, section 3.3)."""
+    origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+    if scope["type"] != "http" or origin is None:
+        return send
+
+    async def send_shared(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Access-Control-Allow-Origin"] = origin.decode("latin-1")
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return send_shared
+
+
+async def _answer(
+    error: InvalidValue | Refused, scope: Scope, receive: Receive, send: Send
+) -> None:
+    offered = "websocket.http.response" in scope.get("extensions", {})
+    if scope["type"] == "websocket" and not offered:
+        await send({"type": "websocket.close"})
+    else:
+        await _refusal(error)(scope, receive, send)
+
+
+def _refusal(error: InvalidValue | Refused) -> Response:
+    if isinstance(error, InvalidValue):
+        return JSONResponse({"error": str(error), "parameter": error.field}, 400)
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.reason is RefusalReason.TOKEN:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"error": str(error), "reason": error.reason.value}
+    return JSONResponse(body, error.reason.status, headers)

@@ -1,0 +1,154 @@
+"""What the process writes, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from hub.cli.logs import Throttle, configure_logging
+from tests.access.test_admission import RESTRICTED, admit_attempt, refusal
+from tests.support.clients import client, close_code, handshake, message
+from tests.support.servers import PATH, ServerProcess, start_hub
+
+CANARY = "canary-4b1d77e0"
+
+
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """Put back what configuring has changed."""
+    names = ("hub", "uvicorn")
+    kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in names]
+    yield
+    for logger, state in kept:
+        logger.__dict__.update(state)
+        logger.manager._clear_cache()  # type: ignore[attr-defined] # levels are remembered
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.usefixtures("loggers")
+def test_json_lines_have_a_time_a_level_a_logger_and_the_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info", access_log=False, form="json")
+    logging.getLogger("hub").warning("Slow client %s: 100%% \n \udcff", "[::1]:80")
+    (record,) = records(capsys.readouterr().err)
+    assert list(record) == ["level", "logger", "message", "time"]
+    assert record["level"] == "WARNING"
+    assert record["logger"] == "hub"
+    assert record["message"] == "Slow client [::1]:80: 100% \n \udcff"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", record["time"])
+
+
+@pytest.mark.usefixtures("loggers")
+def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", access_log=False, form="json")
+    error = OSError(5, "Input/output error")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    (record,) = records(capsys.readouterr().err)
+    assert "Input/output error" in record["exc_info"]
+
+
+def throttled(throttle: Throttle, name: str, level: int, message: str) -> str | None:
+    record = logging.LogRecord(name, level, "", 0, message, None, None)
+    return record.getMessage() if throttle.filter(record) else None
+
+
+def test_many_warnings_of_a_kind_become_a_few_and_a_count() -> None:
+    now = 100.0
+    throttle = Throttle(lambda: now)
+    kind = ("uvicorn.error", logging.WARNING, "Invalid HTTP request received.")
+    said = [throttled(throttle, *kind) for _ in range(1000)]
+    assert [line for line in said if line] == ["Invalid HTTP request received."] * 10
+    assert throttled(throttle, "uvicorn.error", logging.WARNING, "Another.") == "Another."
+    now += 10.0
+    assert throttled(throttle, *kind) == (
+        "Invalid HTTP request received. (990 more like it were left out)"
+    )
+    assert throttled(throttle, *kind) == "Invalid HTTP request received."
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("hub", logging.WARNING), ("uvicorn.access", logging.INFO)]
+)
+def test_lines_of_the_hub_and_of_the_access_log_are_all_there(name: str, level: int) -> None:
+    throttle = Throttle(lambda: 100.0)
+    assert all(throttled(throttle, name, level, "a line") for _ in range(1000))
+
+
+def test_kinds_without_end_take_no_memory_without_end() -> None:
+    throttle = Throttle(lambda: 100.0)
+    for number in range(10_000):
+        assert throttled(throttle, "uvicorn.error", logging.ERROR, f"kind {number}")
+    assert len(throttle._kinds) <= Throttle.KINDS
+
+
+def test_a_hub_that_logs_in_json_writes_nothing_else() -> None:
+    with start_hub("--log-format", "json", "--access-log") as server:
+        anyio.run(visit, server)
+        server.stop()
+        lines = records(server.log.text)
+    said = [line["message"] for line in lines]
+    assert "Public WS client connected. Total: 1" in said
+    assert "Hub stopped" in said
+    assert {line["logger"] for line in lines} >= {"hub", "uvicorn.error"}
+
+
+async def visit(server: ServerProcess) -> None:
+    async with client(server.url()) as websocket:
+        await message(websocket)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_a_token_used_right_and_wrong_is_in_no_line_figure_or_answer(form: str) -> None:
+    flags = ("--access-log", "--log-level", "debug", "--log-format", form)
+    with start_hub(*flags, environ={"HUB_TOKENS": CANARY}) as server:
+        right = {"Authorization": f"Bearer {CANARY}"}
+        async with admit_attempt(server.port, RESTRICTED, right) as websocket:
+            await message(websocket)
+        async with admit_attempt(
+            server.port, RESTRICTED, None, ["metrics.v1", f"bearer.{CANARY}"]
+        ) as two:
+            await message(two)
+            await two.send("x" * 5000)
+            assert await close_code(two) == 1009
+        for headers in ({"Authorization": f"Bearer {CANARY}x"}, {"Authorization": CANARY}):
+            assert (await refusal(server.port, RESTRICTED, headers))[0] == 401
+        assert (await refusal(server.port, f"{RESTRICTED}?token={CANARY}"))[0] == 401
+        answers = [await raw(server, request) for request in requests()]
+        assert await server.stopped() == 0
+    assert CANARY not in server.log.text
+    assert not [answer for answer in answers if CANARY.encode() in answer]
+
+
+def requests() -> list[bytes]:
+    """Make requests with the token in places where it has no business."""
+    header = f"Authorization: Bearer {CANARY}\r\nHost: localhost\r\n\r\n"
+    return [
+        f"GET {PATH}?token={CANARY} HTTP/1.0\r\n{header}".encode(),
+        f"GET {PATH}/stream?token={CANARY} HTTP/1.0\r\n{header}".encode(),
+        f"GET /nowhere?token={CANARY} HTTP/1.0\r\n{header}".encode(),
+        f"GET /metrics HTTP/1.0\r\n{header}".encode(),
+        f"GET /readyz?token={CANARY} HTTP/1.0\r\n{header}".encode(),
+        f"BREW / HTTP/1.0\r\n{header}".encode(),
+        handshake(f"{RESTRICTED}?token={CANARY}", f"Authorization: Bearer {CANARY}", "X-Y: \x01"),
+    ]
+
+
+async def raw(server: ServerProcess, request: bytes) -> bytes:
+    read = b""
+    async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+        await stream.send(request)
+        try:
+            while True:
+                read += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return read

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.feed.history import History
+from hub.sampling.snapshot import Snapshot
+
+
+def history(*ticks: int, capacity: int = 100) -> History:
+    """Make a history of snapshots whose time is their tick."""
+    history = History(capacity)
+    for tick in ticks:
+        history.append(Snapshot(tick, float(tick), {}))
+    return history
+
+
+@given(st.integers(1, 10), st.integers(0, 40))
+def test_the_newest_are_kept_each_at_its_position(capacity: int, count: int) -> None:
+    kept = history(*range(count), capacity=capacity)
+    assert (kept.start, kept.end) == (max(0, count - capacity), count)
+    assert [kept[n].tick for n in range(kept.start, kept.end)] == list(range(kept.start, count))
+    for position in (kept.start - 1, kept.end):
+        with pytest.raises(IndexError):
+            kept[position]
+
+
+@pytest.mark.parametrize(("time", "position"), [(-1.0, 0), (0.0, 1), (1.5, 2), (3.0, 4), (99.0, 4)])
+def test_what_came_after_a_time_begins_behind_it(time: float, position: int) -> None:
+    assert history(0, 1, 2, 3).after(time) == position
+
+
+def test_what_came_after_a_time_is_what_is_kept_of_it() -> None:
+    assert history(0, 1, 2, 3, capacity=2).after(-1.0) == 2
+    assert history().after(5.0) == 0
+
+
+def test_after_the_clock_was_set_back_it_is_what_came_since() -> None:
+    assert history(100, 101, 5, 6, 7).after(5.0) == 3
+
+
+@pytest.mark.parametrize(
+    ("position", "begin"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 2), (5, 5), (6, 7)]
+)
+def test_a_window_begins_with_its_first_snapshot(position: int, begin: int) -> None:
+    kept = history(3, 4, 5, 7, 9, 10, 15)
+    assert kept.window(position, 5) == (begin if position < 6 else 6)
+    assert kept.window(position, 1) == position
+    assert kept.window(7, 5) == 7
+
+
+def test_a_window_whose_beginning_is_gone_gives_way_to_the_next() -> None:
+    assert history(*range(5), 5, 6, 7, 10, 11, capacity=4).window(6, 5) == 8
+    assert history(*range(5), 5, 6, 7, 8, capacity=3).window(7, 5) == 9
+    assert history(*range(5), 5, 6, 7, 8, capacity=4).window(7, 5) == 5
+
+
+def test_to_see_what_ends_after_a_time_its_window_is_seen_from_its_beginning() -> None:
+    kept = history(*range(9))
+    assert [kept.begin(time, 5) for time in (-1.0, 3.0, 4.0, 6.0, 8.0, 99.0)] == [0, 0, 5, 5, 5, 5]
+    assert [kept.begin(time, 1) for time in (-1.0, 3.0, 8.0)] == [0, 4, 9]
+    assert history().begin(0.0, 5) == 0
+
+
+def test_the_first_window_of_all_is_whole_whenever_it_began() -> None:
+    assert history(3, 4, 5).window(1, 5) == 0

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.feed.view import DEFAULT_METRICS, Aggregate, View
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure
+from tests.support.fakes import snapshot
+
+DEFAULT = View(DEFAULT_METRICS)
+
+
+def encoded(view: View, **readings: object) -> str:
+    frame = view.encode(snapshot(**readings))  # type: ignore[arg-type] # plain readings
+    assert frame is not None
+    return frame.text
+
+
+def test_the_default_message_is_the_contracts_byte_for_byte() -> None:
+    assert encoded(DEFAULT) == (
+        '{"cpu":25.5,"memory":60.2,"disk":45.3,"timestamp":"2025-11-10T12:30:45.123456+00:00"}'
+    )
+
+
+def test_a_failure_becomes_the_contracts_error_message() -> None:
+    failed = {"cpu": 1.0, "memory": 2.0, "disk": Failure("No such file or directory")}
+    assert encoded(DEFAULT, **failed) == (
+        '{"error":"Metric collection failed: disk: No such file or directory",'
+        '"timestamp":"2025-11-10T12:30:45.123456+00:00"}'
+    )
+
+
+def test_several_failures_are_all_named() -> None:
+    failed = {"cpu": Failure("broken"), "memory": 2.0, "disk": Failure("gone")}
+    assert json.loads(encoded(DEFAULT, **failed))["error"] == (
+        "Metric collection failed: cpu: broken; disk: gone"
+    )
+
+
+def test_a_failure_of_what_was_not_chosen_is_not_seen() -> None:
+    failed = {"cpu": 1.0, "disk": Failure("gone")}
+    assert json.loads(encoded(View(("cpu",)), **failed)).keys() == {"cpu", "timestamp"}
+
+
+@given(st.text())
+def test_an_error_is_never_longer_than_200_characters(cause: str) -> None:
+    error = json.loads(encoded(View(("cpu",)), cpu=Failure(cause * 50)))["error"]
+    assert error.startswith("Metric collection failed: cpu:")
+    assert len(error) <= 200
+
+
+def test_there_is_no_message_while_a_chosen_metric_has_no_reading() -> None:
+    assert DEFAULT.encode(snapshot(cpu=1.0, memory=2.0)) is None
+
+
+# Other forms of the message
+
+
+def test_what_failed_is_null_in_a_partial_view_and_the_rest_is_there() -> None:
+    view = View(DEFAULT_METRICS, partial=True)
+    failed = {"cpu": 1.0, "memory": Failure("broken"), "disk": Failure("gone")}
+    assert encoded(view, **failed) == (
+        '{"cpu":1.0,"memory":null,"disk":null,"errors":{"memory":"broken","disk":"gone"},'
+        '"timestamp":"2025-11-10T12:30:45.123456+00:00"}'
+    )
+
+
+def test_a_partial_view_has_no_errors_where_nothing_failed() -> None:
+    view = View(DEFAULT_METRICS, partial=True)
+    assert encoded(view) == encoded(DEFAULT)
+    assert json.loads(encoded(view, cpu=1.0)) == {
+        "cpu": 1.0,
+        "memory": None,
+        "disk": None,
+        "timestamp": "2025-11-10T12:30:45.123456+00:00",
+    }
+
+
+def test_a_partial_view_that_has_nothing_at_all_says_nothing() -> None:
+    view = View(("cpu", "memory"), partial=True)
+    assert view.encode(snapshot(disk=1.0)) is None
+
+
+def test_a_numbered_view_shows_the_number_last() -> None:
+    frame = View(("cpu",), seq=True).encode(snapshot(), 7)
+    assert frame is not None
+    assert frame.text.endswith('"timestamp":"2025-11-10T12:30:45.123456+00:00","seq":7}')
+
+
+def test_growth_becomes_rates() -> None:
+    eth = CounterDelta(2.0, (10, 4))
+    growth = DeviceDeltas(("in_per_second", "out_per_second"), "interfaces", eth, {"eth0": eth})
+    values = json.loads(encoded(View(("network",)), network=growth))
+    rates = {"in_per_second": 5.0, "out_per_second": 2.0}
+    assert values["network"] == {**rates, "interfaces": {"eth0": rates}}
+
+
+def test_a_frame_as_an_event_has_its_timestamp_for_an_id() -> None:
+    frame = DEFAULT.encode(snapshot())
+    assert frame is not None
+    assert frame.event == (
+        b"id: 2025-11-10T12:30:45.123456+00:00\ndata: " + frame.payload + b"\n\n"
+    )
+
+
+def test_with_one_tick_all_rules_are_the_same_view() -> None:
+    assert View(("cpu",), aggregate=Aggregate.MAX) == View(("cpu",))
+    assert View(("cpu",), 2, Aggregate.MAX) != View(("cpu",), 2)

@@ -1,0 +1,426 @@
+"""The collecting threads. They are real; what hangs, hangs on an event of the test's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from hub import Metric
+from hub.sampling.collector import ThreadCollector
+from hub.sampling.metric import Kind
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure
+from tests.support.fakes import FakeClock, settle
+
+PATIENCE = 0.5
+LATE = Failure("no answer within 0.5 s")
+
+
+class Gate:
+    """A collector that hangs until it is opened."""
+
+    def __init__(self, value: object = 7) -> None:
+        self.calls = 0
+        self.entered = threading.Event()
+        self._value = value
+        self._open = threading.Event()
+
+    def __call__(self) -> object:
+        self.calls += 1
+        self.entered.set()
+        assert self._open.wait(10)
+        return self._value
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@contextmanager
+def hanging(value: object = 7) -> Iterator[Gate]:
+    gate = Gate(value)
+    try:
+        yield gate
+    finally:
+        gate.open()
+
+
+def samplers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "hub-sampler"}
+
+
+def primed_metric() -> tuple[Metric, list[str]]:
+    """Make a metric that measures since the last call, and the list of the calls to it."""
+    calls: list[str] = []
+
+    def collect() -> float:
+        calls.append("collect")
+        return 1.0
+
+    return Metric("cpu", collect, lambda: calls.append("prime")), calls
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def collector(clock: FakeClock) -> AsyncIterator[ThreadCollector]:
+    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    yield collector
+    collector.close()
+
+
+async def collect_late(
+    collector: ThreadCollector, clock: FakeClock, metrics: list[Metric], gate: Gate
+) -> dict[str, object]:
+    """Collect while ``gate`` hangs: once it does, let the timeout run out."""
+    found: dict[str, object] = {}
+
+    async def run() -> None:
+        found.update(await collector.collect(metrics))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await anyio.to_thread.run_sync(gate.entered.wait, 10)
+        await clock.advance(PATIENCE)
+    return found
+
+
+async def test_every_metric_is_read_once_in_one_thread_that_is_a_daemon(
+    collector: ThreadCollector,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def note() -> int:
+        threads.append(threading.current_thread())
+        return len(threads)
+
+    assert await collector.collect([Metric("a", note), Metric("b", note)]) == {"a": 1, "b": 2}
+    assert await collector.collect([Metric("a", note)]) == {"a": 3}
+    assert len(set(threads)) == 1
+    assert threads[0].daemon
+    assert threads[0] is not threading.main_thread()
+
+
+async def test_a_metric_that_needs_priming_has_no_reading_until_the_next_time(
+    collector: ThreadCollector,
+) -> None:
+    metric, calls = primed_metric()
+    assert await collector.collect([metric]) == {}
+    assert await collector.collect([metric]) == {"cpu": 1.0}
+    assert calls == ["prime", "collect"]
+
+
+async def test_a_metric_is_primed_anew_after_a_pause(collector: ThreadCollector) -> None:
+    metric, calls = primed_metric()
+    other = Metric("other", lambda: 2)
+    for metrics in ([metric], [metric], [other], [metric], [metric]):
+        await collector.collect(metrics)
+    assert calls == ["prime", "collect", "prime", "collect"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), SystemExit("gone"), Exception])
+async def test_whatever_is_raised_is_that_metrics_failure_alone(
+    collector: ThreadCollector, error: BaseException
+) -> None:
+    def fail() -> None:
+        raise error
+
+    found = await collector.collect([Metric("bad", fail), Metric("good", lambda: 1)])
+    assert isinstance(found["bad"], Failure)
+    assert found["good"] == 1
+    assert (await collector.collect([Metric("good", lambda: 2)])) == {"good": 2}
+
+
+async def test_no_value_is_a_failure(collector: ThreadCollector) -> None:
+    assert await collector.collect([Metric("bad", lambda: None)]) == {"bad": Failure("no value")}
+
+
+async def test_priming_that_fails_is_a_failure_and_is_tried_again(
+    collector: ThreadCollector,
+) -> None:
+    tries: list[int] = []
+
+    def prime() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError(5, "Input/output error")
+
+    metric = Metric("cpu", lambda: 1.0, prime)
+    assert await collector.collect([metric]) == {"cpu": Failure("Input/output error")}
+    assert await collector.collect([metric]) == {}
+    assert await collector.collect([metric]) == {"cpu": 1.0}
+
+
+async def test_a_metric_that_hangs_is_late_and_the_others_are_read_in_the_same_tick(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging() as gate:
+        metrics = [Metric("a", lambda: 1), Metric("disk", gate), Metric("z", lambda: 26)]
+        assert await collect_late(collector, clock, metrics, gate) == {
+            "a": 1,
+            "disk": LATE,
+            "z": 26,
+        }
+
+
+async def test_a_metric_that_hangs_is_not_asked_again_and_delays_nobody(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging() as gate:
+        metrics = [Metric("disk", gate), Metric("z", lambda: 26)]
+        await collect_late(collector, clock, metrics, gate)
+        for _ in range(3):
+            assert await collector.collect(metrics) == {"disk": LATE, "z": 26}
+        assert gate.calls == 1
+
+
+async def test_a_metric_that_has_recovered_is_asked_again(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    threads = samplers()
+    with hanging() as gate:
+        metrics = [Metric("disk", gate)]
+        await collect_late(collector, clock, metrics, gate)
+        (stuck,) = samplers() - threads
+        gate.open()
+        await anyio.to_thread.run_sync(stuck.join, 10)
+        assert await collector.collect(metrics) == {"disk": 7}
+        assert gate.calls == 2
+
+
+async def test_what_was_primed_is_primed_again_in_the_thread_that_takes_over(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    primed_in: list[int] = []
+    cpu = Metric("cpu", lambda: 1.0, lambda: primed_in.append(threading.get_ident()))
+    with hanging() as gate:
+        disk = Metric("disk", gate)
+        await collector.collect([cpu])
+        assert await collect_late(collector, clock, [cpu, disk], gate) == {"cpu": 1.0, "disk": LATE}
+        assert await collector.collect([cpu, disk]) == {"cpu": 1.0, "disk": LATE}
+    assert len(primed_in) == 2
+    assert len(set(primed_in)) == 2
+
+
+async def test_several_that_hang_share_less_than_two_patiences(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    found: dict[str, object] = {}
+
+    async def run(metrics: list[Metric]) -> None:
+        found.update(await collector.collect(metrics))
+
+    with hanging() as first, hanging() as second:
+        start = clock.monotonic()
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, [Metric("a", first), Metric("b", second), Metric("c", int)])
+            for gate, timeout in ((first, PATIENCE), (second, PATIENCE / 2)):
+                await anyio.to_thread.run_sync(gate.entered.wait, 10)
+                await clock.advance(timeout)
+        assert clock.monotonic() - start < 2 * PATIENCE
+    assert found == {"a": LATE, "b": LATE, "c": 0}
+
+
+async def test_a_machine_without_threads_left_fails_every_metric(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    found = await collector.collect([Metric("a", int), Metric("b", int)])
+    assert found == dict.fromkeys("ab", Failure("can't start new thread"))
+    collector.close()
+
+
+async def test_no_metrics_need_no_thread(collector: ThreadCollector) -> None:
+    before = threading.active_count()
+    assert await collector.collect([]) == {}
+    assert threading.active_count() == before
+
+
+async def test_closing_ends_the_thread(clock: FakeClock) -> None:
+    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    threads = samplers()
+    await collector.collect([Metric("a", int)])
+    (thread,) = samplers() - threads
+    collector.close()
+    await anyio.to_thread.run_sync(thread.join, 10)
+    assert not thread.is_alive()
+
+
+def test_an_answer_that_comes_after_its_event_loop_is_gone_is_dropped() -> None:
+    clock = FakeClock()
+    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    threads = samplers()
+
+    async def leave(gate: Gate) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(collector.collect, [Metric("slow", gate)])
+            await anyio.to_thread.run_sync(gate.entered.wait, 10)
+            await settle()
+            group.cancel_scope.cancel()
+
+    with hanging() as gate:
+        anyio.run(leave, gate)
+        (thread,) = samplers() - threads
+    collector.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+# Metrics that nobody waits for
+
+
+async def ended(thread: threading.Thread) -> None:
+    await anyio.to_thread.run_sync(thread.join, 10)
+    assert not thread.is_alive()
+
+
+class Steps:
+    """A collector that takes one step each time it is let."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._began: SimpleQueue[str] = SimpleQueue()
+        self._may: SimpleQueue[object] = SimpleQueue()
+        self.metric = Metric("walk", self._collect, self._prime, background=True)
+
+    def _prime(self) -> None:
+        self._step("prime")
+
+    def _collect(self) -> object:
+        return self._step("collect")
+
+    def _step(self, name: str) -> object:
+        self.calls.append(name)
+        self._began.put(name)
+        outcome = self._may.get(timeout=10)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def began(self) -> str:
+        return await anyio.to_thread.run_sync(lambda: self._began.get(timeout=10))
+
+    def end(self, outcome: object = None) -> None:
+        self._may.put(outcome)
+
+
+async def collect_until(collector: ThreadCollector, metric: Metric, wanted: object) -> None:
+    """Collect until a step that has been let end is seen to have ended."""
+    with anyio.fail_after(10):
+        while (await collector.collect([metric])).get(metric.name) != wanted:
+            await anyio.lowlevel.checkpoint()  # the thread that ends the step tells nobody
+
+
+async def test_nobody_waits_for_a_metric_in_the_background(collector: ThreadCollector) -> None:
+    steps, other = Steps(), Metric("other", lambda: 2)
+    for _ in range(3):
+        assert await collector.collect([steps.metric, other]) == {"other": 2}
+    assert await steps.began() == "prime"
+    steps.end()
+    while len(steps.calls) == 1:
+        assert await collector.collect([steps.metric, other]) == {"other": 2}
+        await anyio.lowlevel.checkpoint()
+    for value in (1, 2):
+        assert await steps.began() == "collect"
+        steps.end(value)
+        await collect_until(collector, steps.metric, value)
+        assert await collector.collect([steps.metric, other]) == {"walk": value, "other": 2}
+    steps.end()
+
+
+async def test_a_failure_in_the_background_is_that_metric_s_and_is_over_when_it_is(
+    collector: ThreadCollector,
+) -> None:
+    steps = Steps()
+    outcomes: list[object] = [None, OSError(5, "Input/output error"), 3]
+    for outcome in outcomes:
+        steps.end(outcome)
+    await collect_until(collector, steps.metric, Failure("Input/output error"))
+    await collect_until(collector, steps.metric, 3)
+    steps.end()
+
+
+async def test_a_metric_in_the_background_that_hangs_costs_one_thread(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    before = samplers()
+    with hanging() as gate:
+        metric, other = Metric("walk", gate, background=True), Metric("other", lambda: 2)
+        for _ in range(9):
+            assert await collector.collect([metric, other]) == {"other": 2}
+            await clock.advance(1)
+        await clock.advance(1)
+        late = Failure("no answer within 10 s")
+        assert await collector.collect([metric, other]) == {"walk": late, "other": 2}
+        for _ in range(3):  # asked for now and then
+            assert await collector.collect([other]) == {"other": 2}
+            found = await collector.collect([metric, other])
+            assert isinstance(found["walk"], Failure)
+        assert gate.calls == 1
+        assert len(samplers() - before) == 2
+    await collect_until(collector, metric, 7)
+
+
+async def test_what_nobody_asks_for_any_more_lets_go_of_its_thread_and_is_primed_again(
+    collector: ThreadCollector,
+) -> None:
+    steps, before = Steps(), samplers()
+    steps.end()
+    steps.end(1)
+    await collect_until(collector, steps.metric, 1)
+    assert await steps.began() == "prime"
+    threads = samplers() - before
+    assert await collector.collect([]) == {}
+    steps.end()
+    for thread in threads:
+        await ended(thread)
+    steps.end()
+    steps.end(2)
+    await collect_until(collector, steps.metric, 2)
+    assert steps.calls[:2] == ["prime", "collect"]
+    assert "prime" in steps.calls[2:]
+    steps.end()
+
+
+async def test_without_a_thread_a_metric_in_the_background_has_failed(
+    collector: ThreadCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = Metric("walk", lambda: 1, background=True)
+
+    def no_more(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        found = await collector.collect([metric])
+    assert found == {"walk": Failure("can't start new thread")}
+    await collect_until(collector, metric, 1)
+
+
+# Kinds
+
+
+async def test_a_rate_is_a_growth_and_nothing_else_is(collector: ThreadCollector) -> None:
+    gain = CounterDelta(1.0, (5,))
+    growth = DeviceDeltas(("in_per_second",), "interfaces", gain, {"eth\udce9": gain})
+    metrics = [
+        Metric("network", lambda: growth, kind=Kind.RATE),
+        Metric("odd", lambda: 5, kind=Kind.RATE),
+        Metric("gauge", lambda: growth),
+    ]
+    assert await collector.collect(metrics) == {
+        "network": DeviceDeltas(growth.names, growth.group, gain, {"eth?": gain}),
+        "odd": Failure("a int is not a DeviceDeltas"),
+        "gauge": Failure("a DeviceDeltas is not a JSON value"),
+    }

@@ -1,0 +1,438 @@
+"""Strangers at the door: requests that never end, are too big, too many or no requests at all."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from hub.errors import RefusalReason
+from hub.server.http_limits import HandshakeProtocol, Pending
+from tests.support.clients import client, close_code, handshake, message, receive
+from tests.support.fakes import FakeClock
+from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
+from tests.support.transport import FakeTransport, SteppedLoop
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ServerProcess]:
+    with start_hub() as server:
+        yield server
+
+
+@pytest.fixture
+async def server(shared: ServerProcess) -> AsyncIterator[ServerProcess]:
+    """A hub that serves others all the while, and knows of no client afterwards."""
+    mark = shared.log.mark
+    async with client(shared.url()) as websocket:
+        await receive(websocket)
+        yield shared
+        await receive(websocket)
+    await shared.has_total(0)
+    shared.assert_tidy(since=mark)
+
+
+@asynccontextmanager
+async def stranger(server: ServerProcess) -> AsyncIterator[anyio.abc.SocketStream]:
+    with anyio.fail_after(2 * DEADLINE):
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+            yield stream
+
+
+async def answer(stream: anyio.abc.SocketStream) -> bytes:
+    """Read until the server ends the connection, in whatever way."""
+    read = b""
+    try:
+        while True:
+            read += await stream.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return read
+
+
+def status(read: bytes) -> int:
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", read)
+    assert found, read
+    return int(found[1])
+
+
+GET: Final = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+
+REFUSED: Final = {
+    "nonsense": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "no method": (b"\r\n\r\n /\r\n\r\n", 400),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.2p1\r\n", 400),
+    "HTTP/2 without asking": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "a control character": (GET + b"X: a\x00b\r\n\r\n", 400),
+    "two lengths": (GET + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
+    "a length and chunks": (GET + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "a line of 17 KiB": (b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\n\r\n", 431),
+    "a header of 17 KiB": (GET + b"Cookie: " + b"a" * 17_000 + b"\r\n\r\n", 431),
+    "a header of 1 MiB that does not end": (GET + b"Cookie: " + b"a" * 2**20, 431),
+    "17 KiB of small headers": (GET + b"X: y\r\n" * 3000 + b"\r\n", 431),
+    "140 headers": (GET + b"X: y\r\n" * 140 + b"\r\n", 431),
+    "a handshake with a cookie of 17 KiB": (
+        handshake(PATH, "Cookie: " + "a" * 17_000),
+        431,
+    ),
+    "a handshake with a cookie of 9 KB": (handshake(PATH, "Cookie: " + "a" * 9_000), 431),
+    "a handshake with 140 headers": (handshake(PATH, *(f"X-{n}: y" for n in range(140))), 431),
+    "a handshake with a body": (handshake(PATH, "Content-Length: 5") + b"hello", 400),
+    "a handshake in chunks": (handshake(PATH, "Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
+    "a handshake without a key": (
+        handshake(PATH).replace(b"Sec-WebSocket-Key", b"X-Key"),
+        400,
+    ),
+    "a handshake of an old version": (handshake(PATH).replace(b"Version: 13", b"Version: 8"), 400),
+    "a handshake that posts": (handshake(PATH).replace(b"GET", b"POST"), 405),
+}
+
+
+@pytest.mark.parametrize(("request_", "expected"), REFUSED.values(), ids=REFUSED)
+async def test_what_is_no_request_is_answered_and_cut_off(
+    server: ServerProcess, request_: bytes, expected: int
+) -> None:
+    async with stranger(server) as stream:
+        await stream.send(request_)
+        read = await answer(stream)
+    # Where the server has hung up before all was said, the answer may be lost to a reset.
+    assert not read or status(read) == expected
+    assert read or len(request_) > 100_000
+
+
+async def test_refusals_at_the_door_are_counted(server: ServerProcess) -> None:
+    before = await figures(server)
+    async with stranger(server) as stream:
+        await stream.send(REFUSED["nonsense"][0])
+        await answer(stream)
+    async with stranger(server) as stream:
+        await stream.send(REFUSED["a handshake with a body"][0])
+        await answer(stream)
+    async with stranger(server) as stream:
+        await stream.send(REFUSED["17 KiB of small headers"][0])
+        await answer(stream)
+    after = await figures(server)
+    assert after["malformed"] - before["malformed"] == 2
+    assert after["too_large"] - before["too_large"] == 1
+
+
+async def figures(server: ServerProcess) -> dict[str, int]:
+    async with stranger(server) as stream:
+        await stream.send(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        text = (await answer(stream)).decode()
+    found = re.findall(r'^hub_refused_total\{reason="(\w+)"\} (\d+)', text, re.MULTILINE)
+    return {name: int(value) for name, value in found}
+
+
+async def test_a_request_that_comes_byte_by_byte_is_served(server: ServerProcess) -> None:
+    async with stranger(server) as stream:
+        for byte in GET + b"Connection: close\r\n\r\n":
+            await stream.send(bytes((byte,)))
+        assert status(await answer(stream)) == 200
+
+
+async def test_a_head_of_16_kib_is_served_over_and_over(server: ServerProcess) -> None:
+    head = GET + b"X: " + b"a" * 15_000 + b"\r\n\r\n"
+    async with stranger(server) as stream:
+        for _ in range(5):
+            await stream.send(head)
+            read = b""
+            while not read.endswith(b"\r\n\r\nok\n"):
+                read += await stream.receive()
+            assert status(read) == 200
+
+
+async def test_a_body_that_nobody_reads_costs_nothing(server: ServerProcess) -> None:
+    async with stranger(server) as stream:
+        await stream.send(GET.replace(b"GET", b"POST") + b"Content-Length: 1000000\r\n\r\n")
+        assert status(await stream.receive()) == 405
+
+
+async def test_a_pipeline_is_answered_in_order_as_long_as_it_is_short(
+    server: ServerProcess,
+) -> None:
+    async with stranger(server) as stream:
+        await stream.send((GET + b"\r\n") * 5 + GET + b"Connection: close\r\n\r\n")
+        assert (await answer(stream)).count(b"HTTP/1.1 200 OK") == 6
+
+
+async def test_a_pipeline_of_thousands_is_cut_off(server: ServerProcess) -> None:
+    async with stranger(server) as stream:
+        await stream.send((GET + b"\r\n") * 5000)
+        read = await answer(stream)
+    assert read.count(b"HTTP/1.1 200 OK") <= HandshakeProtocol.PIPELINE + 1
+    assert not read or b"HTTP/1.1 429" in read
+
+
+STREAM: Final = f"GET {PATH}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+async def places(server: ServerProcess) -> int:
+    """Return how many clients have a place in the feed of server-sent events."""
+    async with stranger(server) as stream:
+        await stream.send(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        text = (await answer(stream)).decode()
+    found = re.search(r'^hub_clients\{transport="events"\} (\d+)', text, re.MULTILINE)
+    assert found, text
+    return int(found[1])
+
+
+@pytest.mark.parametrize("more", [b"", b"nonsense\r\n\r\n", GET + b"\r\n", (GET + b"\r\n") * 50])
+async def test_whatever_follows_a_stream_s_request_its_end_is_noticed_without_a_word(
+    server: ServerProcess, more: bytes
+) -> None:
+    mark = server.log.mark
+    async with stranger(server) as stream:
+        await stream.send(STREAM)
+        while b"data:" not in await stream.receive():
+            continue
+        assert await places(server) == 1
+        await stream.send(more)
+        await stream.receive()
+    with anyio.fail_after(DEADLINE):
+        while await places(server):  # noqa: ASYNC110 # nothing tells of it
+            await anyio.sleep(0.05)
+    assert not [line for line in server.log.since(mark) if " ERROR " in line]
+
+
+async def test_a_thousand_who_say_nothing_are_cut_off_and_others_come_in(
+    server: ServerProcess,
+) -> None:
+    begun = time.monotonic()
+    socks = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(1000)]
+    try:
+        for number, sock in enumerate(socks):
+            sock.sendall(handshake(PATH)[: number % 100])
+        async with client(server.url()) as websocket:
+            await message(websocket)
+        with anyio.fail_after(2 * DEADLINE):
+            for number, sock in enumerate(socks):
+                sock.setblocking(False)
+                await anyio.wait_readable(sock)
+                read = _received(sock)
+                assert not read if number % 100 == 0 else status(read) == 408
+        assert Pending.SECONDS <= time.monotonic() - begun < 10
+    finally:
+        for sock in socks:
+            sock.close()
+    assert (await figures(server))["timeout"] >= 990
+
+
+def _received(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(4096)
+    except ConnectionResetError:
+        return b""
+
+
+# Without a socket
+
+
+class Door:
+    """A protocol at a transport without a socket, in time that a test moves."""
+
+    def __init__(self) -> None:
+        self.loop = SteppedLoop()
+        self.clock = FakeClock()
+        self.refused: list[RefusalReason] = []
+        self.calls = 0
+        self.pending = Pending(self.clock)
+        self.config = Config(
+            self.app, log_config=None, ws="none", lifespan="off", interface="asgi3"
+        )
+        self.state = ServerState()
+
+    async def app(self, scope: Any, receive: Any, send: Callable[..., Any]) -> None:  # noqa: ANN401, ARG002 # ASGI's
+        self.calls += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def knock(self, capacity: int | None = None) -> FakeTransport:
+        door = self
+
+        class Protocol(HandshakeProtocol):
+            waiting = door.pending
+            on_refused = staticmethod(lambda reason, _peer: door.refused.append(reason))
+
+        Protocol.capacity = capacity
+        transport = FakeTransport(self.loop)
+        protocol = Protocol(
+            config=self.config, server_state=self.state, app_state={}, _loop=self.loop
+        )
+        transport.set_protocol(protocol)
+        self.loop.do(lambda: protocol.connection_made(transport))
+        return transport
+
+    def wait(self, seconds: float) -> None:
+        self.clock._now += seconds
+        self.loop.do(self.pending.sweep)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door()
+    yield made
+    made.loop.close()
+
+
+def test_silence_is_cut_off_after_its_time_and_not_before(door: Door) -> None:
+    transport = door.knock()
+    door.wait(Pending.SECONDS - 0.1)
+    assert not transport.aborted
+    door.wait(0.1)
+    assert transport.aborted
+    assert transport.wire == b""
+    assert len(door.pending) == 0
+
+
+def test_many_small_headers_are_refused_before_the_head_is_complete(door: Door) -> None:
+    transport = door.knock()
+    transport.receive(GET + b"X: y\r\n" * 127)
+    assert not transport.is_closing()
+    transport.receive(b"X: y\r\n" * 2)
+    assert status(bytes(transport.wire)) == 431
+    assert door.refused == [RefusalReason.TOO_LARGE]
+
+
+def test_who_still_takes_an_answer_is_not_cut_off(door: Door) -> None:
+    transport = door.knock()
+    transport.receive(GET + b"\r\n")
+    door.loop.do(lambda: transport.get_protocol().pause_writing())
+    transport.room = 0
+    door.loop.do(lambda: transport.write(b"the rest of it"))
+    door.wait(Pending.SECONDS)
+    assert not transport.aborted
+    assert transport.is_closing()
+
+
+def test_what_has_begun_and_does_not_end_is_told_so(door: Door) -> None:
+    transport = door.knock()
+    for byte in b"GET /":
+        transport.receive(bytes((byte,)))
+        door.wait(1)
+    assert status(bytes(transport.wire)) == 408
+    assert door.refused == [RefusalReason.TIMEOUT]
+    assert transport.is_closing()
+
+
+def test_after_an_answer_the_time_begins_anew(door: Door) -> None:
+    transport = door.knock()
+    for number in range(3):
+        door.wait(Pending.SECONDS - 1)
+        transport.receive(GET + b"\r\n")
+        assert door.calls == number + 1
+    assert not transport.is_closing()
+    door.wait(Pending.SECONDS)
+    assert transport.aborted
+
+
+def test_a_body_that_trickles_on_does_not_keep_the_connection(door: Door) -> None:
+    transport = door.knock()
+    transport.receive(GET + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(5):
+        transport.receive(b"x")
+        door.wait(1)
+    assert transport.is_closing()
+
+
+def test_above_the_capacity_it_is_told_at_once(door: Door) -> None:
+    kept = [door.knock(capacity=2) for _ in range(2)]
+    surplus = door.knock(capacity=2)
+    assert status(bytes(surplus.wire)) == 503
+    assert b"retry-after: 5\r\n" in surplus.wire
+    assert surplus.is_closing()
+    assert not any(transport.is_closing() for transport in kept)
+    assert door.refused == [RefusalReason.CAPACITY]
+
+
+def test_who_hangs_up_is_forgotten(door: Door) -> None:
+    transport = door.knock()
+    transport.reset()
+    assert len(door.pending) == 0
+    assert not door.state.connections
+    door.wait(100)
+    assert door.refused == []
+
+
+def test_what_comes_after_a_refusal_is_not_read(door: Door) -> None:
+    transport = door.knock()
+    door.loop.do(lambda: transport.get_protocol().data_received(b"\x00"))
+    said = bytes(transport.wire)
+    assert status(said) == 400
+    door.loop.do(lambda: transport.get_protocol().data_received(GET + b"\r\n"))
+    assert bytes(transport.wire) == said
+    assert door.calls == 0
+
+
+# At the end
+
+
+async def test_whoever_was_refused_does_not_keep_the_hub_from_ending_well() -> None:
+    attacks = [data for data, _ in REFUSED.values()] * 10
+    with start_hub() as server:
+        async with AsyncExitStack() as stack:
+            followers = [await stack.enter_async_context(client(server.url())) for _ in range(20)]
+            for follower in followers:
+                await receive(follower)
+            socks = [_attacked(server.port, data) for data in attacks]
+            server.process.terminate()
+            assert [await close_code(follower) for follower in followers] == [1012] * 20
+            assert await server.ended() == 0
+            for sock in socks:
+                sock.close()
+    assert "Hub stopped" in server.log.text
+    assert len(server.log.text.splitlines()) < 100
+
+
+@pytest.mark.parametrize("seconds", ["0", "1.5"])
+async def test_answers_that_nobody_reads_do_not_hold_it_up(seconds: str) -> None:
+    document = STREAM.replace(f"{PATH}/stream".encode(), b"/openapi.json")
+    with start_hub("--drain-seconds", seconds) as server, ExitStack() as stack:
+        async with client(server.url()) as follower:
+            await receive(follower)
+            for ahead in range(7):  # so that in one of them it is the stream that fills the buffers
+                sock = stack.enter_context(_deaf(server.port))
+                sock.sendall(document * ahead + STREAM)
+            for _ in range(3):
+                assert await places(server) > 0
+                await receive(follower)
+            server.process.terminate()
+            assert await close_code(follower) == 1012
+        assert await server.ended() == 0
+    # One of them would say that the time of grace was over.
+    assert not [line for line in server.log.text.splitlines() if " ERROR " in line]
+
+
+def test_what_is_not_taken_at_the_end_is_given_up_soon(door: Door) -> None:
+    transport = door.knock()
+    transport.room = 0
+    transport.receive(GET + b"\r\n")
+    door.loop.do(lambda: transport.get_protocol().shutdown())  # type: ignore[attr-defined]
+    door.loop.skip(0.4)
+    assert not transport.aborted
+    door.loop.skip(0.2)
+    assert transport.aborted
+
+
+def _deaf(port: int) -> socket.socket:
+    """Connect with as little room for what is not read as the kernel allows."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+def _attacked(port: int, data: bytes) -> socket.socket:
+    """Send without hearing the answer."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    with suppress(ConnectionError):
+        sock.sendall(data)
+    return sock

@@ -1,0 +1,328 @@
+"""The feed over plain HTTP, the same on every server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from hub import Hub, create_app
+from hub.sampling.snapshot import Snapshot
+from tests.support.clients import (
+    DEFAULT_MESSAGE,
+    TIMESTAMP,
+    client,
+    message,
+    strict_json,
+)
+from tests.support.fakes import FakeClock, FakeCollector
+from tests.support.servers import DEADLINE, PATH, STARTERS, ServerProcess, start_hub
+
+STREAM = f"{PATH}/stream"
+HISTORY = f"{PATH}/history"
+
+
+@pytest.fixture(scope="module", params=STARTERS)
+def shared(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    with STARTERS[request.param]() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: ServerProcess) -> Iterator[ServerProcess]:
+    """The server, which must have logged no traceback afterwards."""
+    mark = shared.log.mark
+    yield shared
+    shared.assert_tidy(since=mark)
+
+
+@asynccontextmanager
+async def browser(server: ServerProcess) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a server, within a deadline that holds for all that is done with it."""
+    url = f"http://127.0.0.1:{server.port}"
+    with anyio.fail_after(2 * DEADLINE):
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as http:
+            yield http
+
+
+async def get(server: ServerProcess, target: str, **headers: str) -> httpx2.Response:
+    async with browser(server) as http:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await http.get(target, headers=names)
+
+
+def assert_refused(response: httpx2.Response, parameter: str) -> None:
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/json"
+    body = strict_json(response.text)
+    assert list(body) == ["error", "parameter"]
+    assert body["parameter"] == parameter
+    assert len(body["error"].splitlines()) == 1
+
+
+# The latest message
+
+
+async def test_the_latest_message_has_the_form_of_the_feed_s(server: ServerProcess) -> None:
+    response = await get(server, PATH)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert DEFAULT_MESSAGE.fullmatch(response.text)
+
+
+async def test_the_latest_message_is_the_one_that_a_new_subscriber_sees(
+    server: ServerProcess,
+) -> None:
+    async with client(server.url()) as websocket:
+        seen = [await message(websocket) for _ in range(3)]
+        latest = (await get(server, PATH)).json()
+        while latest not in seen and seen[-1]["timestamp"] < latest["timestamp"]:
+            seen.append(await message(websocket))
+    assert latest in seen
+
+
+async def test_a_view_of_the_latest_message(server: ServerProcess) -> None:
+    response = await get(server, f"{PATH}?metrics=disk,cpu&partial=true&interval=0.3&aggregate=max")
+    assert list(response.json()) == ["cpu", "disk", "timestamp"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("metrics=gpu", "metrics"),
+        ("metrics=processes", "metrics"),
+        ("interval=0.25", "interval"),
+        ("history=5", "history"),
+        ("seq=true", "seq"),
+        ("x", "x"),
+        ("metrics=%ff", "query"),
+    ],
+)
+async def test_a_bad_query_for_the_latest_message_is_refused(
+    server: ServerProcess, query: str, parameter: str
+) -> None:
+    assert_refused(await get(server, f"{PATH}?{query}"), parameter)
+
+
+async def test_who_has_the_latest_message_already_is_told_so() -> None:
+    with start_hub("--interval", "60", interval=None) as server:
+        async with browser(server) as http:
+            first = await http.get(PATH)
+            tag = first.headers["etag"]
+            assert first.headers["cache-control"] == "no-cache"
+            assert re.fullmatch(r'"[0-9a-f]+"', tag)
+            for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+                again = await http.get(PATH, headers={"If-None-Match": condition})
+                assert (again.status_code, again.content) == (304, b"")
+                assert again.headers["etag"] == tag
+            changed = await http.get(PATH, headers={"If-None-Match": '"other"'})
+            assert changed.text == first.text
+            other = await http.get(f"{PATH}?metrics=cpu", headers={"If-None-Match": tag})
+            assert other.status_code == 200
+
+
+@pytest.mark.parametrize("path", [PATH, HISTORY, STREAM, "/openapi.json", "/asyncapi.json"])
+async def test_every_route_answers_get_and_head_and_nothing_else(
+    server: ServerProcess, path: str
+) -> None:
+    async with browser(server) as http:
+        head = await http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            refused = await http.request(method, path)
+            assert refused.status_code == 405
+            assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+# The past in columns
+
+
+async def test_the_past_comes_in_columns_of_one_length(server: ServerProcess) -> None:
+    async with client(server.url()) as websocket:
+        seen = [await message(websocket) for _ in range(4)]
+    columns = (await get(server, f"{HISTORY}?seconds=60")).json()
+    assert list(columns) == ["timestamp", "cpu", "memory", "disk"]
+    assert len({len(column) for column in columns.values()}) == 1
+    assert columns["timestamp"] == sorted(set(columns["timestamp"]))
+    rows = [
+        dict(zip(("timestamp", "cpu", "memory", "disk"), row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+    assert all(one in rows for one in seen)
+
+
+async def test_the_past_in_longer_intervals_is_the_mean(server: ServerProcess) -> None:
+    async with browser(server) as http:
+        longer: dict[str, list[Any]] = {"timestamp": []}
+        with anyio.fail_after(DEADLINE):
+            while len(longer["timestamp"]) < 2:
+                await anyio.sleep(0.1)  # until so much is past
+                longer = (await http.get(f"{HISTORY}?interval=0.5&metrics=cpu&seconds=30")).json()
+        single = (await http.get(f"{HISTORY}?metrics=cpu&seconds=30")).json()
+    ends = [single["timestamp"].index(timestamp) for timestamp in longer["timestamp"]]
+    for before, end, mean in zip(ends, ends[1:], longer["cpu"][1:], strict=False):
+        values = single["cpu"][before + 1 : end + 1]
+        assert mean == pytest.approx(sum(values) / len(values))
+
+
+async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() -> None:
+    rows, crowd = 1000, 10
+    hub = Hub(clock=FakeClock(), collector=FakeCollector())
+    for tick in range(rows):
+        hub.publish(Snapshot(tick, float(tick), {"cpu": 1.5, "memory": 2.5, "disk": 3.5}))
+    transport = httpx2.ASGITransport(create_app(hub=hub))
+    turns = 0
+
+    async def spin() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def ask() -> None:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            columns = (await http.get(f"{HISTORY}?seconds=3600")).json()
+        assert [len(column) for column in columns.values()] == [rows] * 4
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(spin)
+        async with anyio.create_task_group() as asking:
+            for _ in range(crowd):
+                asking.start_soon(ask)
+        group.cancel_scope.cancel()
+    await hub.stop()
+    # Each reads and then encodes four columns, so many rows at a time; others come in between.
+    assert turns >= crowd * 5 * (rows // 64)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [("seconds=3601", "seconds"), ("seconds=-1", "seconds"), ("since=now", "since")],
+)
+async def test_a_bad_query_for_the_past_is_refused(
+    server: ServerProcess, query: str, parameter: str
+) -> None:
+    assert_refused(await get(server, f"{HISTORY}?{query}"), parameter)
+
+
+# Server-sent events
+
+
+@asynccontextmanager
+async def stream(
+    http: httpx2.AsyncClient, query: str = "", **headers: str
+) -> AsyncIterator[AsyncIterator[httpx2.ServerSentEvent]]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with http.sse(f"{STREAM}{query}", headers=names) as source:
+        yield source.__aiter__()
+
+
+async def take(events: AsyncIterator[httpx2.ServerSentEvent], count: int) -> list[dict[str, Any]]:
+    """Return the next messages, each of whose id must be its timestamp."""
+    messages = []
+    for _ in range(count):
+        event = await anext(events)
+        messages.append(strict_json(event.data))
+        assert event.id == messages[-1]["timestamp"]
+    return messages
+
+
+async def test_the_stream_is_the_feed(server: ServerProcess) -> None:
+    async with browser(server) as http, client(server.url()) as websocket, stream(http) as events:
+        over_http = await take(events, 5)
+        assert all(
+            DEFAULT_MESSAGE.fullmatch(json.dumps(m, separators=(",", ":"))) for m in over_http
+        )
+        seen = [await message(websocket)]
+        while seen[-1]["timestamp"] < over_http[-1]["timestamp"]:
+            seen.append(await message(websocket))
+    assert [one for one in seen if one in over_http] == [one for one in over_http if one in seen]
+    assert over_http[-1] in seen
+
+
+async def test_the_stream_s_head_keeps_caches_and_proxies_out(server: ServerProcess) -> None:
+    async with browser(server) as http, http.stream("GET", STREAM) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert response.headers["cache-control"] == "no-cache, no-transform"
+        assert response.headers["x-accel-buffering"] == "no"
+        first = await anext(response.aiter_text())
+        assert re.match(r"retry: [1-5]\d\d\d\n", first)
+
+
+async def test_a_browser_that_comes_back_gets_what_it_missed(server: ServerProcess) -> None:
+    async with browser(server) as http:
+        async with stream(http, "?history=3600&seq=true&metrics=cpu") as events:
+            first = await take(events, 3)
+        await anyio.sleep(0.5)
+        last = first[-1]["timestamp"]
+        query = "?history=3600&seq=true&metrics=cpu"
+        async with stream(http, query, Last_Event_ID=last) as events:
+            resumed = await take(events, 8)
+        assert resumed[0]["timestamp"] > last
+        columns = (await http.get(f"{HISTORY}?seconds=3600&metrics=cpu")).json()
+    timestamps = [one["timestamp"] for one in first + resumed]
+    begin = columns["timestamp"].index(timestamps[0])
+    kept = columns["timestamp"][begin : begin + len(timestamps)]
+    assert timestamps[: len(kept)] == kept
+    assert len(kept) >= 8
+
+
+async def test_a_bad_last_event_id_is_refused(server: ServerProcess) -> None:
+    assert_refused(await get(server, STREAM, Last_Event_ID="17"), "Last-Event-ID")
+    async with browser(server) as http, stream(http, Last_Event_ID="") as events:
+        assert await take(events, 1)
+
+
+async def test_streams_that_are_left_are_forgotten(server: ServerProcess) -> None:
+    """Two views may be live: were one not forgotten, there would be no room."""
+    async with browser(server) as http:
+        for number in range(30):
+            async with stream(http, f"?interval=0.{number % 9 + 1}&seq=true&history=60") as events:
+                await take(events, 1)
+
+
+async def test_a_stream_ends_at_once_when_the_server_stops() -> None:
+    with start_hub() as server:
+        async with browser(server) as http, AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(stream(http)) for _ in range(5)]
+            for events in streams:
+                await take(events, 1)
+            server.process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(1.5):
+                for events in streams:
+                    async for _ in events:
+                        pass
+                assert await server.ended() == 0
+
+
+# The cap on live views
+
+
+async def test_no_more_views_are_live_than_may_be() -> None:
+    with start_hub("--views", "2") as server:
+        async with client(server.url()) as one, client(server.url("?metrics=cpu")) as other:
+            await message(one)
+            await message(other)
+            async with browser(server) as http:
+                for path in (PATH, STREAM):
+                    refused = await http.get(f"{path}?metrics=disk")
+                    assert refused.status_code == 503
+                    assert int(refused.headers["retry-after"]) > 0
+                    assert "2 different views are live" in strict_json(refused.text)["error"]
+                assert (await http.get(f"{PATH}?metrics=cpu")).status_code == 200
+                assert (await http.get(f"{HISTORY}?metrics=disk")).status_code == 200
+            with pytest.raises(Exception, match="HTTP 503"):
+                async with client(server.url("?metrics=memory")):
+                    pass
+        await server.has_total(0)
+        async with client(server.url("?metrics=memory")) as third:
+            assert re.fullmatch(TIMESTAMP, (await message(third))["timestamp"])

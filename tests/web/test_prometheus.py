@@ -1,0 +1,312 @@
+"""What operators can ask of the hub: its figures, and whether it is well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+import httpx2
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from hub import Hub, Metric, Settings, create_app
+from hub.__main__ import main
+from hub.access.admission import Admission
+from hub.clock import SystemClock
+from hub.errors import CloseReason, RefusalReason
+from hub.feed.view import View
+from hub.web.prometheus import Telemetry
+from tests.feed.test_hub import Listener
+from tests.support.clients import client, message, receive
+from tests.support.fakes import FakeClock, FakeCollector, snapshot
+from tests.support.servers import DEADLINE, PATH, serve_here, start_hub
+
+CPU: Final = View(("cpu",))
+README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
+
+
+def raising() -> float:
+    raise OSError(5, "Input/output error")
+
+
+METRICS: Final = (
+    Metric("cpu", lambda: 25.5, always=True),
+    Metric("disk", raising, always=True),
+    Metric("queue_depth", lambda: 7, always=True),
+    Metric("busy", lambda: True, always=True),
+    Metric("title", lambda: "text", always=True),
+)
+
+
+class Bench:
+    """A hub with time that a test moves, and its figures."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.hub = Hub(metrics=METRICS, clock=self.clock, collector=FakeCollector())
+        self.admission = Admission(clock=self.clock)
+        self.telemetry = Telemetry(self.hub, self.admission)
+
+    def figures(self) -> dict[str, float]:
+        """Scrape; return what was found by name and labels, as it is written."""
+        body, media_type = self.telemetry.expose(OPENMETRICS)
+        assert media_type.startswith("application/openmetrics-text")
+        samples = [one for found in parse_openmetrics(body.decode()) for one in found.samples]  # type: ignore[no-untyped-call]
+        return {written(sample): sample.value for sample in samples}
+
+
+def written(sample: Sample) -> str:
+    labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
+    return f"{sample.name}{{{labels}}}" if labels else sample.name
+
+
+def test_before_the_first_sample_there_are_figures_already() -> None:
+    found = Bench().figures()
+    assert found["hub_clients{transport=websocket}"] == 0
+    assert found["hub_refused_total{reason=host}"] == 0
+    assert not [name for name in found if "_age_" in name or "tick" in name or "usage" in name]
+
+
+async def test_what_the_sampler_does_is_counted() -> None:
+    bench = Bench()
+    async with bench.hub.lifespan():
+        await bench.clock.advance(3.25)
+        found = bench.figures()
+        assert found["hub_ticks_total"] == 3
+        assert found["hub_ticks_missed_total"] == 0
+        assert found["hub_metric_failures_total{metric=disk}"] == 3
+        assert found["hub_snapshot_age_seconds"] == 0.25
+        assert found["hub_tick_lateness_seconds_count"] == 3
+        assert found["hub_sample_duration_seconds_count"] == 3
+        assert found["hub_loop_lag_seconds_count"] == 6
+        await bench.clock.jump(10.0)
+        found = bench.figures()
+        assert found["hub_ticks_missed_total"] == 9
+        assert found["hub_loop_lag_seconds_bucket{le=+Inf}"] == 7
+        assert found["hub_loop_lag_seconds_bucket{le=2.5}"] == 6
+
+
+async def test_numbers_of_the_machine_are_ratios_and_the_host_s_own_as_they_are() -> None:
+    bench = Bench()
+    async with bench.hub.lifespan():
+        await bench.clock.advance(1.0)
+        found = bench.figures()
+    assert found["hub_cpu_usage_ratio"] == 0.255
+    assert found["hub_metric_value{metric=queue_depth}"] == 7
+    assert not [name for name in found if "disk_usage" in name or "busy" in name or "title" in name]
+
+
+def test_frames_are_counted_of_those_who_are_there_and_of_those_who_have_left() -> None:
+    bench = Bench()
+    gone, here = Listener(CPU), Listener(CPU)
+    for listener in (gone, here):
+        listener._delivered, listener._dropped, listener._expired = 10, 3, 1
+        bench.hub.add(listener)
+    before = bench.figures()
+    gone.close(CloseReason.TOO_SLOW)
+    bench.hub.remove(gone)
+    after = bench.figures()
+    for found in (before, after):
+        assert found["hub_frames_delivered_total"] == 20
+        assert found["hub_frames_dropped_total{reason=queue_full}"] == 4
+        assert found["hub_frames_dropped_total{reason=overtaken}"] == 2
+    assert before["hub_clients_closed_total{reason=too_slow}"] == 0
+    assert after["hub_clients_closed_total{reason=too_slow}"] == 1
+    assert (before["hub_clients{transport=process}"], before["hub_views"]) == (2, 1)
+
+
+def test_every_reason_to_refuse_and_to_close_is_there_from_the_start() -> None:
+    found = Bench().figures()
+    for reason in RefusalReason:
+        assert f"hub_refused_total{{reason={reason.value}}}" in found
+    for close_reason in CloseReason:
+        assert f"hub_clients_closed_total{{reason={close_reason.value}}}" in found
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html"])
+def test_who_does_not_know_openmetrics_gets_the_older_format(accept: str) -> None:
+    body, media_type = Bench().telemetry.expose(accept)
+    assert media_type.startswith("text/plain")
+    assert all(family.documentation for family in parse_text(body.decode()))
+
+
+async def test_a_scrape_samples_nothing_and_starts_nothing() -> None:
+    bench = Bench()
+    bench.figures()
+    assert bench.clock.pending == 0
+    async with bench.hub.lifespan():
+        await bench.clock.advance(1.0)
+        before = bench.figures()["hub_ticks_total"]
+        for _ in range(10):
+            bench.figures()
+        assert bench.figures()["hub_ticks_total"] == before
+
+
+# As promtool has it
+
+
+def lint(families: Iterable[tuple[str, str, str, Mapping[str, str]]]) -> list[str]:
+    """List what is not as the conventions for metric names want it."""
+    found = []
+    for name, kind, text, labels in families:
+        if not name.startswith("hub_"):
+            found.append(f"{name}: no prefix")
+        if not text.endswith("."):
+            found.append(f"{name}: no help")
+        if any(unit in name for unit in ("milli", "micro", "percent", "minutes", "kilo")):
+            found.append(f"{name}: no base unit")
+        if kind != "counter" and name.endswith("_total"):
+            found.append(f"{name}: total of what")
+        if any(label in {"client", "address", "ip", "host", "port"} for label in labels):
+            found.append(f"{name}: a label without bound")
+    return found
+
+
+async def test_the_figures_of_a_real_hub_keep_to_the_conventions() -> None:
+    with start_hub() as server:
+        async with client(server.url()) as websocket:
+            await message(websocket)
+            async with browser(server.port) as http:
+                response = await http.get("/metrics", headers={"Accept": OPENMETRICS})
+    assert response.headers["content-type"].startswith(OPENMETRICS)
+    assert response.headers["cache-control"] == "no-store"
+    assert response.text.endswith("# EOF\n")
+    families = list(parse_openmetrics(response.text))  # type: ignore[no-untyped-call]
+    assert "127.0.0.1" not in response.text
+    labels = {name: "" for one in families for sample in one.samples for name in sample.labels}
+    assert set(labels) == {"transport", "reason", "metric", "le"} - {"metric"}
+    assert lint((one.name, one.type, one.documentation, labels) for one in families) == []
+    samples = {written(sample): sample.value for one in families for sample in one.samples}
+    assert samples["hub_clients{transport=websocket}"] == 1
+    assert samples["hub_frames_delivered_total"] >= 1
+    assert 0 < samples["hub_memory_usage_ratio"] < 1
+    units = {one.name: one.unit for one in families if one.unit}
+    assert all(name.endswith(f"_{unit}") for name, unit in units.items())
+
+
+@asynccontextmanager
+async def browser(port: int) -> AsyncIterator[httpx2.AsyncClient]:
+    url = f"http://127.0.0.1:{port}"
+    with anyio.fail_after(2 * DEADLINE):
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as http:
+            yield http
+
+
+# Health
+
+
+async def test_a_hub_is_ready_from_its_first_sample_until_it_is_too_old() -> None:
+    bench = Bench()
+    assert bench.hub.unready() == "starting"
+    async with bench.hub.lifespan():
+        await bench.clock.advance(0.9)
+        assert bench.hub.unready() == "starting"
+        await bench.clock.advance(0.1)
+        assert bench.hub.unready() is None
+    await bench.clock.advance(3.0)
+    assert bench.hub.unready() is None
+    await bench.clock.advance(0.5)
+    assert bench.hub.unready() == "the newest sample is 3.5 s old"
+
+
+async def test_health_is_told_under_any_name_and_asking_starts_a_mounted_hub() -> None:
+    app = create_app(Settings(interval=0.1))
+    async with serve_here(app) as server, browser(server.port) as http:
+        with anyio.fail_after(DEADLINE):
+            while (ready := await http.get("/readyz", headers={"Host": "10.1.2.3"})).is_error:
+                assert (ready.status_code, ready.text) == (503, "not ready: starting\n")
+                await anyio.lowlevel.checkpoint()
+        assert ready.text == "ready\n"
+        alive = await http.get("/livez", headers={"Host": "10.1.2.3", "Origin": "null"})
+        assert (alive.status_code, alive.text) == (200, "ok\n")
+        assert alive.headers["cache-control"] == "no-store"
+        assert (await http.head("/livez")).status_code == 200
+
+
+# Draining
+
+
+async def test_clients_are_sent_away_evenly_over_the_time_that_is_given() -> None:
+    clock = FakeClock()
+    hub = Hub(metrics=METRICS, clock=clock, collector=FakeCollector())
+    listeners = [Listener(CPU) for _ in range(10)]
+    for listener in listeners:
+        hub.add(listener)
+    async with anyio.create_task_group() as group:
+        group.start_soon(hub.drain, CloseReason.RESTART, 5.0)
+        for closed in range(1, 11):
+            await clock.advance(0.0)
+            assert sum(one.close_reason is CloseReason.RESTART for one in listeners) == closed
+            assert hub.unready() == "draining"
+            await clock.advance(0.5)
+
+
+async def test_a_drain_that_is_cut_short_sends_all_away_at_once() -> None:
+    clock = FakeClock()
+    hub = Hub(metrics=METRICS, clock=clock, collector=FakeCollector())
+    listeners = [Listener(CPU) for _ in range(10)]
+    for listener in listeners:
+        hub.add(listener)
+    async with anyio.create_task_group() as group:
+        group.start_soon(hub.drain, CloseReason.RESTART, 60.0)
+        await clock.advance(1.0)
+        assert [one.close_reason for one in listeners].count(None) == 9
+        group.cancel_scope.cancel()
+    assert all(one.close_reason is CloseReason.RESTART for one in listeners)
+
+
+async def test_a_drained_hub_serves_again_once_it_is_started_anew() -> None:
+    hub = Hub(Settings(interval=0.1), clock=SystemClock())
+    async with hub.lifespan():
+        await hub.drain(CloseReason.RESTART)
+    async with hub.lifespan(), hub.subscribe() as frames:
+        assert (await anext(frames)).text
+    hub.publish(snapshot())
+    assert hub.unready() is None
+
+
+async def test_while_clients_are_sent_away_others_are_told_so() -> None:
+    with start_hub("--drain-seconds", "60") as server:
+        async with client(server.url()) as one, client(server.url()) as two:
+            await receive(one)
+            await receive(two)
+            server.process.terminate()
+            await server.logged("Hub stopping")
+            async with browser(server.port) as http:
+                assert (await http.get("/readyz")).text == "not ready: draining\n"
+                assert (await http.get(f"{PATH}/stream")).status_code == 503
+                assert (await http.get("/livez")).status_code == 200
+            server.process.terminate()  # there is no time
+            assert await server.ended() == 0
+
+
+# What README.md tells operators
+
+
+def test_figures_that_the_readme_names_exist() -> None:
+    named = set(re.findall(r"\bhub_[a-z_]+", README))
+    bench = Bench()
+    bench.hub.publish(snapshot())
+    found = {re.sub(r"\{.*", "", name) for name in bench.figures()}
+    missing = named - found
+    assert len(named) >= 7
+    assert missing <= {"hub_ticks_missed_total", "hub_metric_failures_total"}  # once it samples
+
+
+def test_every_flag_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert not [flag for flag in flags - {"--help", "--version"} if not documented(flag)]
+
+
+def documented(flag: str) -> bool:
+    return f"`{flag.replace('--no-', '--')}`" in README
