@@ -69,7 +69,11 @@ class Hub:
     ) -> None:
         self.settings = settings or Settings()
         self._clock: Clock = clock or SystemClock()
-        self._collector = collector
+        # One for the hub's life: over a restart it knows which metrics still hang.
+        self._collector = collector or ThreadCollector(
+            timeout=min(max(_TIMEOUT[0], self.settings.interval / 2), _TIMEOUT[1]),
+            clock=self._clock,
+        )
         self._metrics: dict[str, Metric] = {}
         self._default: FeedQuery | None = None
         for metric in standard_metrics(self.settings) if metrics is None else metrics:
@@ -222,15 +226,11 @@ class Hub:
             await self.stop()
 
     async def _sample(self) -> None:
-        collector = self._collector or ThreadCollector(
-            timeout=min(max(_TIMEOUT[0], self.settings.interval / 2), _TIMEOUT[1]),
-            clock=self._clock,
-        )
         self._sampler = Sampler(
             interval=self.settings.interval,
             demand=self.demand,
             publish=self.publish,
-            collector=collector,
+            collector=self._collector,
             clock=self._clock,
         )
         self._keepalive.start()
@@ -244,7 +244,7 @@ class Hub:
             self._keepalive.stop()
             self._lag.stop()
             self._watch.stop()
-            collector.close()
+            self._collector.close()
 
     # Its subscribers
 

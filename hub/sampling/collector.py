@@ -1,10 +1,10 @@
-"""Collecting metrics in daemon threads that may hang without anybody waiting for them.
+"""Collecting metrics in daemon threads, any of which may hang without holding up the rest.
 
-psutil's calls block, and some have no timeout: a dead mount holds ``disk_usage`` for as long as it
-likes. So they run in one dedicated thread. When a metric does not answer in time, its thread is
-left alone with it and the others go on in a new one; the metric is asked again only once its old
-call has returned. Metrics that are known to take long have a thread each from the start, and
-nobody waits for them. Daemon threads hold up neither the event loop nor the end of the process.
+psutil's calls block, and some have no timeout: ``disk_usage`` of a dead mount may never return. So
+they run in one dedicated thread. When a metric does not answer in time, its thread is abandoned
+with it and the others go on in a new one; the metric is collected again only once its old call has
+returned. Metrics that are known to take long have a thread each from the start, and no tick waits
+for them. Daemon threads hold up neither the event loop nor the end of the process.
 """
 
 from __future__ import annotations
@@ -32,12 +32,19 @@ class Collector(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of threads; those that hang end when what they hang in returns."""
+        """Release all threads; one that is in a call ends when that returns.
+
+        It may be asked to collect again afterwards, also on another event loop.
+        """
         ...
 
 
 class ThreadCollector:
     """Reads metrics in a daemon thread of its own.
+
+    A metric is never entered while an earlier call to it still runs, whatever happened in between:
+    a timeout, a cancelled ``collect()``, ``close()``, another event loop. Until that call returns,
+    the metric's reading is a failure.
 
     Args:
         timeout: seconds that the first attempt of a tick may take. Each further one, after a
@@ -49,12 +56,14 @@ class ThreadCollector:
     def __init__(self, *, timeout: float, clock: Clock) -> None:
         self._timeout = timeout
         self._clock = clock
-        self._worker: _Worker | None = None
-        self._hung: dict[str, _Worker] = {}
-        self._background: dict[str, _Background] = {}
+        self._worker: _Worker | None = None  # reads all that is not in the background
+        self._hung: dict[str, _Worker] = {}  # abandoned, each with the metric that it is still in
+        self._background: dict[str, _Background] = {}  # those of the last tick, by metric
 
     async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
         """See ``Collector``. Cancellation leaves a running call to its thread."""
+        if self._worker is not None and self._worker.current is not None:
+            self._abandon(self._worker)  # the last collect() was cancelled
         readings: dict[str, Reading] = {}
         idle = [metric for metric in metrics if not self._still_hangs(metric.name, readings)]
         self._poll([metric for metric in idle if metric.background], readings)
@@ -69,15 +78,14 @@ class ThreadCollector:
         """See ``Collector``."""
         self._poll([], {})
         if self._worker is not None:
-            self._worker.dismiss()
-            self._worker = None
+            self._abandon(self._worker)
 
     def _poll(self, metrics: Sequence[Metric], readings: dict[str, Reading]) -> None:
-        """Read what is there of metrics that nobody waits for, and let go of all others."""
+        """Read what has finished of metrics in the background; release those not among them."""
         for name in self._background.keys() - {metric.name for metric in metrics}:
-            worker = self._background.pop(name).dismiss()
+            worker = self._background.pop(name).worker
             if worker is not None:
-                self._hung[name] = worker
+                self._abandon(worker)
         for metric in metrics:
             if metric.name not in self._background:
                 self._background[metric.name] = _Background(metric, self._clock)
@@ -98,7 +106,7 @@ class ThreadCollector:
     async def _attempt(
         self, metrics: list[Metric], seconds: float, readings: dict[str, Reading]
     ) -> list[Metric]:
-        """Read what can be read; return what a new thread still has to do."""
+        """Read what answers in time; return what a new thread still has to read."""
         try:
             worker = self._worker = self._worker or _Worker()
         except RuntimeError as error:  # no more threads
@@ -107,19 +115,22 @@ class ThreadCollector:
         batch = _Batch(metrics)
         worker.submit(batch)
         in_time = await self._clock.wait(batch.done, seconds)
-        hung = None if in_time else batch.current
+        hung = None if in_time or batch.current is None else self._abandon(worker)
         for name, reading in list(batch.readings.items()):
             readings.setdefault(name, reading)
         if hung is None:
             return []
-        self._abandon(worker, hung.name)
         readings[hung.name] = _late(self._timeout)
         return [m for m in metrics if m is not hung and (m.prime or m.name not in readings)]
 
-    def _abandon(self, worker: _Worker, name: str) -> None:
-        worker.dismiss()
-        self._hung[name] = worker
-        self._worker = None
+    def _abandon(self, worker: _Worker) -> Metric | None:
+        """Dismiss a worker; remember and return the metric that it is still in, if any."""
+        if worker is self._worker:
+            self._worker = None
+        metric = worker.dismiss()
+        if metric is not None:
+            self._hung[metric.name] = worker
+        return metric
 
 
 def _late(timeout: float) -> Failure:
@@ -129,15 +140,15 @@ def _late(timeout: float) -> Failure:
 class _Background:
     """A metric that takes long, in a thread of its own, and its newest reading."""
 
-    _TIMEOUT: Final = 10.0  # seconds; older than this the newest reading does not become
+    _TIMEOUT: Final = 10.0  # seconds after which a call that still runs is a failure
 
     def __init__(self, metric: Metric, clock: Clock) -> None:
+        self.worker: _Worker | None = None  # None until a thread could be started
         self._metric = metric
         self._clock = clock
-        self._worker: _Worker | None = None
-        self._batch: _Batch | None = None
-        self._begun = 0.0
-        self._newest: Reading | None = None
+        self._batch: _Batch | None = None  # the latest call, under way or finished
+        self._begun = 0.0  # when that call was submitted, in monotonic seconds
+        self._newest: Reading | None = None  # of the last call that has finished
 
     def poll(self) -> Reading | None:
         """Return the newest reading, if there is one; begin the next unless one is under way."""
@@ -151,7 +162,7 @@ class _Background:
 
     def _begin(self) -> None:
         try:
-            worker = self._worker = self._worker or _Worker()
+            worker = self.worker = self.worker or _Worker()
         except RuntimeError as error:  # no more threads
             self._newest = Failure.of(error)
             return
@@ -159,29 +170,23 @@ class _Background:
         self._batch = _Batch((self._metric,))
         worker.submit(self._batch)
 
-    def dismiss(self) -> _Worker | None:
-        """Let go of the thread, which ends once what it is in returns."""
-        if self._worker is not None:
-            self._worker.dismiss()
-        return self._worker
-
 
 class _Batch:
-    """What a worker is asked to do at one go; filled by its thread, read by the event loop."""
+    """Metrics for a worker to read in turn; filled by its thread, read by the event loop."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = tuple(metrics)
         self.readings: dict[str, Reading] = {}
-        self.current: Metric | None = self.metrics[0]
+        self.current: Metric | None = self.metrics[0]  # the one in turn; None after the last
         self.done = anyio.Event()
         self._loop = asyncio.get_running_loop()
 
     def finish(self) -> None:
-        """Tell the event loop, if it is still there."""
+        """Tell the event loop, unless it was closed meanwhile."""
         self.current = None
         try:
             self._loop.call_soon_threadsafe(self.done.set)
-        except RuntimeError:  # the loop was closed meanwhile
+        except RuntimeError:
             return
 
 
@@ -189,7 +194,8 @@ class _Worker:
     """One daemon thread, and what it has primed: psutil's baselines belong to a thread."""
 
     def __init__(self) -> None:
-        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()  # None ends the thread
+        self._batch: _Batch | None = None  # the last one submitted
         self._primed: set[str] = set()
         self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="hub-sampler", daemon=True)
@@ -200,22 +206,30 @@ class _Worker:
         """Whether the thread still lives; a dismissed one lives while a call holds it."""
         return self._thread.is_alive()
 
+    @property
+    def current(self) -> Metric | None:
+        """The metric that is being read, or None: all that was submitted is read."""
+        return None if self._batch is None else self._batch.current
+
     def submit(self, batch: _Batch) -> None:
+        self._batch = batch
         self._batches.put(batch)
 
-    def dismiss(self) -> None:
-        """End the thread as soon as it is free."""
+    def dismiss(self) -> Metric | None:
+        """End the thread as soon as it is free; return the metric it is in, its last one."""
         self._dismissed = True
         self._batches.put(None)
+        return self.current
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
             self._primed.intersection_update(metric.name for metric in batch.metrics)
             for metric in batch.metrics:
                 batch.current = metric
-                reading = self._read(metric)
+                # Looked at only now, so that dismiss() has returned any metric that is entered.
                 if self._dismissed:
                     return
+                reading = self._read(metric)
                 if reading is not None:
                     batch.readings[metric.name] = reading
             batch.finish()

@@ -1,7 +1,7 @@
 """What a metric family is, and what it may be worth.
 
-A collector is a plain function, called in the sampler's thread. It may raise, return nonsense or
-hang: that is one failed reading, and nobody else's concern.
+A metric is collected by a plain function, called in a thread of the collector's. It may raise,
+return nonsense or hang: that is one failed reading, and touches no other metric.
 """
 
 from __future__ import annotations
@@ -44,16 +44,17 @@ class Metric:
         name: the key in every message: a lower-case word of letters, digits and underscores,
             at most 64 long, and none of ``error``, ``errors``, ``seq``, ``timestamp``.
         collect: returns the current value, as what JSON can say (see ``Value``). Called at most
-            once a tick, in the sampler's thread, never while an earlier call still runs.
+            once a tick, in a thread of the collector's. One hub never calls it or ``prime`` while
+            an earlier call still runs, not even after the hub was stopped and started again.
         prime: for metrics that measure since the previous call: called once, a tick before the
             first ``collect`` and again after every pause, so that no first value is meaningless.
         kind: how a longer interval of it is reduced.
-        always: sample it at every tick, whether or not somebody asks, so that the history has it.
-        restricted: it is not for everybody, and so not in the public feed.
+        always: sample it at every tick, whether or not a client asks, so that the history has it.
+        restricted: it is only for clients with a token, and so not in the public feed.
         background: it takes long: collect it in a thread of its own, beside the tick, and let a
             snapshot have the newest value that is finished.
         description: what it says and in which unit, for the machine-readable contract.
-        schema: JSON Schema of its values, for the same; nothing means anything.
+        schema: JSON Schema of its values, for the same; an empty one allows any.
 
     Raises:
         InvalidValue: the name breaks its rule.

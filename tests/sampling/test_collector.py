@@ -11,13 +11,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hub import Metric
+from hub import Hub, Metric
 from hub.sampling.collector import ThreadCollector
 from hub.sampling.metric import Kind
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure
 from tests.support.fakes import FakeClock, settle
 
-PATIENCE = 0.5
+TIMEOUT = 0.5
 LATE = Failure("no answer within 0.5 s")
 
 
@@ -71,7 +71,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def collector(clock: FakeClock) -> AsyncIterator[ThreadCollector]:
-    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    collector = ThreadCollector(timeout=TIMEOUT, clock=clock)
     yield collector
     collector.close()
 
@@ -88,7 +88,7 @@ async def collect_late(
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         await anyio.to_thread.run_sync(gate.entered.wait, 10)
-        await clock.advance(PATIENCE)
+        await clock.advance(TIMEOUT)
     return found
 
 
@@ -170,7 +170,7 @@ async def test_a_metric_that_hangs_is_late_and_the_others_are_read_in_the_same_t
         }
 
 
-async def test_a_metric_that_hangs_is_not_asked_again_and_delays_nobody(
+async def test_a_metric_that_hangs_is_not_collected_again_and_delays_no_other(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:
     with hanging() as gate:
@@ -181,7 +181,7 @@ async def test_a_metric_that_hangs_is_not_asked_again_and_delays_nobody(
         assert gate.calls == 1
 
 
-async def test_a_metric_that_has_recovered_is_asked_again(
+async def test_a_metric_that_has_recovered_is_collected_again(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:
     threads = samplers()
@@ -209,7 +209,7 @@ async def test_what_was_primed_is_primed_again_in_the_thread_that_takes_over(
     assert len(set(primed_in)) == 2
 
 
-async def test_several_that_hang_share_less_than_two_patiences(
+async def test_several_that_hang_share_less_than_two_timeouts(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:
     found: dict[str, object] = {}
@@ -221,10 +221,10 @@ async def test_several_that_hang_share_less_than_two_patiences(
         start = clock.monotonic()
         async with anyio.create_task_group() as group:
             group.start_soon(run, [Metric("a", first), Metric("b", second), Metric("c", int)])
-            for gate, timeout in ((first, PATIENCE), (second, PATIENCE / 2)):
+            for gate, timeout in ((first, TIMEOUT), (second, TIMEOUT / 2)):
                 await anyio.to_thread.run_sync(gate.entered.wait, 10)
                 await clock.advance(timeout)
-        assert clock.monotonic() - start < 2 * PATIENCE
+        assert clock.monotonic() - start < 2 * TIMEOUT
     assert found == {"a": LATE, "b": LATE, "c": 0}
 
 
@@ -235,7 +235,7 @@ async def test_a_machine_without_threads_left_fails_every_metric(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    collector = ThreadCollector(timeout=TIMEOUT, clock=clock)
     found = await collector.collect([Metric("a", int), Metric("b", int)])
     assert found == dict.fromkeys("ab", Failure("can't start new thread"))
     collector.close()
@@ -248,7 +248,7 @@ async def test_no_metrics_need_no_thread(collector: ThreadCollector) -> None:
 
 
 async def test_closing_ends_the_thread(clock: FakeClock) -> None:
-    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    collector = ThreadCollector(timeout=TIMEOUT, clock=clock)
     threads = samplers()
     await collector.collect([Metric("a", int)])
     (thread,) = samplers() - threads
@@ -259,7 +259,7 @@ async def test_closing_ends_the_thread(clock: FakeClock) -> None:
 
 def test_an_answer_that_comes_after_its_event_loop_is_gone_is_dropped() -> None:
     clock = FakeClock()
-    collector = ThreadCollector(timeout=PATIENCE, clock=clock)
+    collector = ThreadCollector(timeout=TIMEOUT, clock=clock)
     threads = samplers()
 
     async def leave(gate: Gate) -> None:
@@ -277,7 +277,7 @@ def test_an_answer_that_comes_after_its_event_loop_is_gone_is_dropped() -> None:
     assert not thread.is_alive()
 
 
-# Metrics that nobody waits for
+# Metrics in the background
 
 
 async def ended(thread: threading.Thread) -> None:
@@ -319,10 +319,10 @@ async def collect_until(collector: ThreadCollector, metric: Metric, wanted: obje
     """Collect until a step that has been let end is seen to have ended."""
     with anyio.fail_after(10):
         while (await collector.collect([metric])).get(metric.name) != wanted:
-            await anyio.lowlevel.checkpoint()  # the thread that ends the step tells nobody
+            await anyio.lowlevel.checkpoint()  # a thread in the background wakes no task
 
 
-async def test_nobody_waits_for_a_metric_in_the_background(collector: ThreadCollector) -> None:
+async def test_no_tick_waits_for_a_metric_in_the_background(collector: ThreadCollector) -> None:
     steps, other = Steps(), Metric("other", lambda: 2)
     for _ in range(3):
         assert await collector.collect([steps.metric, other]) == {"other": 2}
@@ -372,7 +372,7 @@ async def test_a_metric_in_the_background_that_hangs_costs_one_thread(
     await collect_until(collector, metric, 7)
 
 
-async def test_what_nobody_asks_for_any_more_lets_go_of_its_thread_and_is_primed_again(
+async def test_a_metric_no_longer_in_demand_releases_its_thread_and_is_primed_again(
     collector: ThreadCollector,
 ) -> None:
     steps, before = Steps(), samplers()
@@ -408,19 +408,152 @@ async def test_without_a_thread_a_metric_in_the_background_has_failed(
     await collect_until(collector, metric, 1)
 
 
+# Stopped and started anew while a call still runs
+
+
+async def cancel_within(collector: ThreadCollector, metrics: list[Metric], gate: Gate) -> None:
+    """Begin to collect; cancel it as soon as ``gate`` hangs."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(collector.collect, metrics)
+        await anyio.to_thread.run_sync(gate.entered.wait, 10)
+        await settle()
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_call_that_outlives_its_collect_is_not_joined_by_another(
+    collector: ThreadCollector,
+    closed: bool,  # noqa: FBT001 # a parameter of the test
+) -> None:
+    threads = samplers()
+    with hanging() as gate:
+        metrics = [Metric("disk", gate), Metric("z", lambda: 26)]
+        await cancel_within(collector, metrics, gate)
+        (stuck,) = samplers() - threads
+        if closed:
+            collector.close()
+        for _ in range(2):
+            assert await collector.collect(metrics) == {"disk": LATE, "z": 26}
+        assert gate.calls == 1
+        gate.open()
+        await ended(stuck)
+        assert await collector.collect(metrics) == {"disk": 7, "z": 26}
+        assert gate.calls == 2
+
+
+async def test_after_a_timeout_a_close_forgets_no_call_that_hangs(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging() as gate:
+        metrics = [Metric("disk", gate), Metric("z", lambda: 26)]
+        await collect_late(collector, clock, metrics, gate)
+        for _ in range(2):
+            collector.close()
+            assert await collector.collect(metrics) == {"disk": LATE, "z": 26}
+        assert gate.calls == 1
+
+
+async def test_a_close_forgets_no_call_in_the_background(collector: ThreadCollector) -> None:
+    steps, before = Steps(), samplers()
+    assert await collector.collect([steps.metric]) == {}
+    assert await steps.began() == "prime"
+    (stuck,) = samplers() - before
+    for _ in range(2):
+        collector.close()
+        assert await collector.collect([steps.metric]) == {"walk": LATE}
+    assert steps.calls == ["prime"]
+    steps.end()
+    await ended(stuck)
+    steps.end()
+    steps.end(1)
+    await collect_until(collector, steps.metric, 1)
+    steps.end()
+
+
+async def test_a_close_between_two_calls_costs_no_reading(collector: ThreadCollector) -> None:
+    metric, calls = primed_metric()
+    other = Metric("other", lambda: 2)
+    for _ in range(50):
+        calls.clear()
+        assert await collector.collect([metric, other]) == {"other": 2}
+        assert await collector.collect([metric, other]) == {"cpu": 1.0, "other": 2}
+        assert calls == ["prime", "collect"]
+        collector.close()
+
+
+async def test_a_thread_that_is_let_go_enters_none_of_the_metrics_that_were_left(
+    collector: ThreadCollector,
+) -> None:
+    entered: list[int] = []
+    threads = samplers()
+    with hanging() as gate:
+        metrics = [Metric("disk", gate), Metric("z", lambda: entered.append(1))]
+        await cancel_within(collector, metrics, gate)
+        (stuck,) = samplers() - threads
+        collector.close()
+    await ended(stuck)
+    assert entered == []
+
+
+def test_a_call_that_outlives_its_event_loop_is_not_joined_by_another() -> None:
+    collector = ThreadCollector(timeout=TIMEOUT, clock=FakeClock())
+    threads = samplers()
+    with hanging() as gate:
+        metrics = [Metric("disk", gate), Metric("z", lambda: 26)]
+        anyio.run(cancel_within, collector, metrics, gate)
+        (stuck,) = samplers() - threads
+        assert anyio.run(collector.collect, metrics) == {"disk": LATE, "z": 26}
+        assert gate.calls == 1
+    stuck.join(10)
+    assert anyio.run(collector.collect, metrics) == {"disk": 7, "z": 26}
+    collector.close()
+
+
+def test_a_hub_that_is_started_again_enters_no_metric_twice_at_once() -> None:
+    entered: SimpleQueue[str] = SimpleQueue()
+    answer = threading.Event()
+
+    def hang() -> int:
+        entered.put("disk")
+        assert answer.wait(10)
+        return 7
+
+    def note() -> int:
+        entered.put("other")
+        return 2
+
+    metrics = [Metric("disk", hang, always=True), Metric("other", note, always=True)]
+    hub = Hub(metrics=metrics, clock=FakeClock())
+
+    async def first_entered() -> str:
+        async with hub.lifespan():
+            return await anyio.to_thread.run_sync(lambda: entered.get(timeout=10))
+
+    before = samplers()
+    assert anyio.run(first_entered) == "disk"
+    (stuck,) = samplers() - before
+    for _ in range(2):
+        assert anyio.run(first_entered) == "other"
+        for thread in samplers() - before - {stuck}:
+            thread.join(10)
+    answer.set()
+    stuck.join(10)
+    assert anyio.run(first_entered) == "disk"
+
+
 # Kinds
 
 
-async def test_a_rate_is_a_growth_and_nothing_else_is(collector: ThreadCollector) -> None:
-    gain = CounterDelta(1.0, (5,))
-    growth = DeviceDeltas(("in_per_second",), "interfaces", gain, {"eth\udce9": gain})
+async def test_a_rate_is_made_of_deltas_and_nothing_else_is(collector: ThreadCollector) -> None:
+    delta = CounterDelta(1.0, (5,))
+    deltas = DeviceDeltas(("in_per_second",), "interfaces", delta, {"eth\udce9": delta})
     metrics = [
-        Metric("network", lambda: growth, kind=Kind.RATE),
+        Metric("network", lambda: deltas, kind=Kind.RATE),
         Metric("odd", lambda: 5, kind=Kind.RATE),
-        Metric("gauge", lambda: growth),
+        Metric("gauge", lambda: deltas),
     ]
     assert await collector.collect(metrics) == {
-        "network": DeviceDeltas(growth.names, growth.group, gain, {"eth?": gain}),
+        "network": DeviceDeltas(deltas.names, deltas.group, delta, {"eth?": delta}),
         "odd": Failure("a int is not a DeviceDeltas"),
         "gauge": Failure("a DeviceDeltas is not a JSON value"),
     }
