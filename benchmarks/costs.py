@@ -89,7 +89,7 @@ def _everything() -> dict[str, Reading]:
 def _hour(readings: Callable[[], dict[str, Reading]], begin: int = 1_762_776_000) -> History:
     history = History(_HOUR)
     for tick in range(begin, begin + _HOUR):
-        history.append(Snapshot(tick, tick + random.random(), readings()))
+        history.append(Snapshot(tick, tick, tick + random.random(), readings()))
     return history
 
 

@@ -96,8 +96,8 @@ def test_one_line_is_always_one_line_of_valid_unicode(text: str) -> None:
 
 
 def test_a_timestamp_is_utc_with_six_digits_also_on_the_full_second() -> None:
-    assert Snapshot(1, START, {}).timestamp == "2025-11-10T12:30:45.123456+00:00"
-    assert Snapshot(1, 0.0, {}).timestamp == "1970-01-01T00:00:00.000000+00:00"
+    assert Snapshot(1, 1, START, {}).timestamp == "2025-11-10T12:30:45.123456+00:00"
+    assert Snapshot(1, 1, 0.0, {}).timestamp == "1970-01-01T00:00:00.000000+00:00"
 
 
 def test_a_frame_carries_its_payload_as_text_and_on_the_wire() -> None:

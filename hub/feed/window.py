@@ -85,7 +85,7 @@ class Window:
             value = reduction.value()
             if value is not None:
                 readings[name] = value
-        return Snapshot(last.tick, last.time, readings)
+        return Snapshot(last.tick, last.number, last.time, readings)
 
 
 class _Reduction(Protocol[_T]):

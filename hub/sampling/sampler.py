@@ -1,4 +1,4 @@
-"""The single background task: the beat, and what becomes of it when the machine is late."""
+"""The single background task: the schedule of ticks, also when the machine is late."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _logger = logging.getLogger("hub")
 _FIRST_SECONDS: Final = 1.0
 """How long at most the first measurement lasts, so that long intervals do not start silent."""
 
-
 _BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds, for both histograms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Sampler:
 
     Args:
         interval: seconds between ticks.
-        demand: asked at every tick which metrics anybody wants.
+        demand: returns the metrics to sample; called at every tick.
         publish: given every snapshot; must neither block nor raise.
         collector: reads the metrics.
         clock: tells and passes the time.
@@ -74,7 +74,9 @@ class Sampler:
         self._collector = collector
         self._clock = clock
         self._log = _FailureLog()
-        self._tick: int | None = None
+        self._tick: int | None = None  # the last snapshot's tick and number
+        self._number: int | None = None
+        # For the statistics, whose attributes say what they are.
         self._ticks = 0
         self._missed = 0
         self._lateness = Histogram(_BOUNDS)
@@ -109,19 +111,20 @@ class Sampler:
     async def _sample(self, step: int, late: float) -> None:
         """Take the snapshot that comes ``step`` ticks after the last one, ``late`` by seconds."""
         time = self._clock.time()
-        self._tick = _number(self._tick, step, (time - late) / self._interval)
+        self._tick = _tick(self._tick, step, (time - late) / self._interval)
+        self._number = self._tick if self._number is None else self._number + step
         begun = self._clock.monotonic()
         readings = await self._collector.collect(self._demand())
         self._duration.observe(self._clock.monotonic() - begun)
         self._ticks += 1
-        snapshot = Snapshot(self._tick, time, readings)
+        snapshot = Snapshot(self._tick, self._number, time, readings)
         self._failures.update(snapshot.failures.keys())
         self._log.note(snapshot)
         self._publish(snapshot)
 
 
-def _number(last: int | None, step: int, due: float) -> int:
-    """Return the number of the tick that was due at the time of day of ``due`` whole ticks.
+def _tick(last: int | None, step: int, due: float) -> int:
+    """Return which tick it is that was due at ``due``, the time of day in intervals.
 
     Ticks are counted rather than read off the clock, so that one near the turn of its interval is
     neither skipped nor taken twice while the time of day runs a little fast or slow. A clock that
@@ -136,7 +139,7 @@ class _FailureLog:
     """One line when a metric begins to fail and one when it is well again."""
 
     def __init__(self) -> None:
-        self._failing: dict[str, int] = {}
+        self._failing: dict[str, int] = {}  # for how many ticks, by metric
 
     def note(self, snapshot: Snapshot) -> None:
         for name, reading in snapshot.readings.items():

@@ -1,4 +1,4 @@
-"""The frozen result of one tick: a value, what counters have gained, or a failure, by metric."""
+"""The frozen result of one tick: a value, the growth of counters, or a failure, by metric."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CounterDelta:
-    """What some counters have gained: whole numbers of no sign, within ``seconds`` above 0."""
+    """The growth of some counters, none negative, within ``seconds``, which are above 0."""
 
     seconds: float
     counts: tuple[int, ...]
@@ -46,23 +46,23 @@ class CounterDelta:
         return CounterDelta(self.seconds + later.seconds, tuple(counts))
 
     def rates(self) -> list[float]:
-        """Return each counter's gain per second."""
+        """Return each counter's growth per second."""
         return [count / self.seconds for count in self.counts]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceDeltas:
-    """What the counters of many devices have gained since they were last read.
+    """The growth of many devices' counters since they were last read.
 
-    Growths of successive ticks add up to that of all of them together, so that a rate over any
+    Those of successive ticks add up to that of all of them together, so that a rate over any
     number of ticks is exact. A device counts for as long as it was there.
 
     Attributes:
         names: of the rates that the counters make, such as ``sent_bytes_per_second``.
         group: the key under which the rates of each device stand, such as ``interfaces``.
-        total: the machine's gain.
-        devices: each device's gain. One that has just appeared, or whose counters went back, has
-            none in this tick.
+        total: the machine's growth.
+        devices: each device's growth. One that has just appeared, or whose counters went back,
+            has none in this tick.
     """
 
     names: tuple[str, ...]
@@ -72,17 +72,17 @@ class DeviceDeltas:
 
     def __add__(self, later: DeviceDeltas) -> DeviceDeltas:
         devices = dict(self.devices)
-        for name, gain in later.devices.items():
-            devices[name] = devices[name] + gain if name in devices else gain
+        for name, delta in later.devices.items():
+            devices[name] = devices[name] + delta if name in devices else delta
         return DeviceDeltas(self.names, self.group, self.total + later.total, devices)
 
     def rates(self) -> Value:
         """Return all rates, per second: the machine's, and under ``group`` those by device."""
-        by_device: dict[str, Value | None] = {n: self._named(g) for n, g in self.devices.items()}
+        by_device: dict[str, Value | None] = {n: self._named(d) for n, d in self.devices.items()}
         return {**self._named(self.total), self.group: by_device}
 
-    def _named(self, gain: CounterDelta) -> dict[str, Value | None]:
-        return dict(zip(self.names, gain.rates(), strict=True))
+    def _named(self, delta: CounterDelta) -> dict[str, Value | None]:
+        return dict(zip(self.names, delta.rates(), strict=True))
 
 
 Reading: TypeAlias = "Value | DeviceDeltas | Failure"
@@ -95,12 +95,15 @@ class Snapshot:
     Attributes:
         tick: which tick it is, counted in whole intervals since the Unix epoch. One more from
             tick to tick; a longer step means that some were missed, or that the clock was set.
+        number: the first tick's at first, and from then on one more from tick to tick and one
+            more for each that was missed, whatever the clock is set to: it never goes back.
         time: when the sample was taken, in seconds since the Unix epoch, to the microsecond.
-        readings: by metric name. A metric that nobody asked for, or that has only just been
-            asked for and needs a tick to warm up, is absent.
+        readings: by metric name. A metric that was not in demand, or that has only just come
+            into demand and needs a tick to warm up, is absent.
     """
 
     tick: int
+    number: int
     time: float
     readings: Mapping[str, Reading]
 
@@ -117,6 +120,17 @@ class Snapshot:
     def failures(self) -> dict[str, Failure]:
         """Only the readings that failed."""
         return {name: r for name, r in self.readings.items() if isinstance(r, Failure)}
+
+    def window_number(self, ticks: int) -> int:
+        """Return the number of the window of so many ticks that this snapshot falls into.
+
+        Windows are aligned on the wall clock; of their numbers, those by which the clock was set
+        are taken off. So while the clock is not set, each window has one more than that before
+        it; at the moment when it is set, the number may also stay or go back by one. A window of
+        one tick has the snapshot's own ``number``.
+        """
+        set_by = self.tick - self.number
+        return self.tick // ticks - set_by // ticks
 
     def value(self, name: str) -> Value | None:
         """Return what a metric is worth as JSON has it; None where it has no value."""

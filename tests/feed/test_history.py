@@ -12,7 +12,7 @@ def history(*ticks: int, capacity: int = 100) -> History:
     """Make a history of snapshots whose time is their tick."""
     history = History(capacity)
     for tick in ticks:
-        history.append(Snapshot(tick, float(tick), {}))
+        history.append(Snapshot(tick, tick, float(tick), {}))
     return history
 
 

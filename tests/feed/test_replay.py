@@ -71,7 +71,7 @@ class Bench:
         readings: dict[str, Reading] = {"cpu": float(self.tick % 97)}
         if rare is not None:
             readings["rare"] = rare
-        self.published.append(Snapshot(self.tick, self.tick + 0.25, readings))
+        self.published.append(Snapshot(self.tick, self.tick, self.tick + 0.25, readings))
         self.hub.publish(self.published[-1])
 
     def kept(self) -> list[Snapshot]:

@@ -34,7 +34,7 @@ def run(one: View, snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], Snaps
 
 def gauges(ticks: int, *values: Reading, rule: Aggregate = Aggregate.MEAN) -> list[Any]:
     """Return what one gauge's values at successive ticks from 0 come to, window by window."""
-    snapshots = [Snapshot(n, float(n), {"gauge": value}) for n, value in enumerate(values)]
+    snapshots = [Snapshot(n, n, float(n), {"gauge": value}) for n, value in enumerate(values)]
     ended, rest = run(view(ticks, rule), snapshots)
     return [one.readings["gauge"] for one in (*ended, *([rest] if rest else ()))]
 
@@ -87,21 +87,21 @@ def test_a_failure_stands_for_the_window_only_if_there_was_nothing_else() -> Non
 
 
 def test_a_list_as_a_whole_is_the_last() -> None:
-    snapshots = [Snapshot(n, float(n), {"list": [n, n]}) for n in range(4)]
+    snapshots = [Snapshot(n, n, float(n), {"list": [n, n]}) for n in range(4)]
     ended, _ = run(view(2, Aggregate.MEAN), snapshots)
     assert [one.readings["list"] for one in ended] == [[1, 1], [3, 3]]
 
 
-def test_a_window_has_the_number_and_the_time_of_its_last_tick() -> None:
-    snapshots = [Snapshot(n, n + 0.25, {"gauge": 1.0}) for n in (7, 8, 9, 10, 12, 15)]
+def test_a_window_has_the_tick_the_number_and_the_time_of_its_last_snapshot() -> None:
+    snapshots = [Snapshot(n, n - 3, n + 0.25, {"gauge": 1.0}) for n in (7, 8, 9, 10, 12, 15)]
     ended, rest = run(view(5), snapshots)
-    assert [(one.tick, one.time) for one in ended] == [(9, 9.25), (12, 12.25)]
+    assert [(one.tick, one.number, one.time) for one in ended] == [(9, 6, 9.25), (12, 9, 12.25)]
     assert rest is not None
-    assert (rest.tick, rest.time) == (15, 15.25)
+    assert (rest.tick, rest.number, rest.time) == (15, 12, 15.25)
 
 
 def test_a_clock_that_is_set_ends_a_window_and_begins_another() -> None:
-    snapshots = [Snapshot(n, float(n), {"gauge": float(n)}) for n in (7, 8, 2, 3, 4, 100)]
+    snapshots = [Snapshot(n, n, float(n), {"gauge": float(n)}) for n in (7, 8, 2, 3, 4, 100)]
     ended, _ = run(view(5), snapshots)
     assert [one.readings["gauge"] for one in ended] == [7.5, 3.0]
 
@@ -141,7 +141,7 @@ def series(values: st.SearchStrategy[Any], name: str) -> st.SearchStrategy[list[
         for step, reading in parts:
             tick += step
             readings = {} if reading is None else {name: reading}
-            snapshots.append(Snapshot(tick, tick + 0.5, readings))
+            snapshots.append(Snapshot(tick, tick, tick + 0.5, readings))
         return snapshots
 
     part = st.tuples(STEPS, st.none() | FAILURES | values | values)

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub import Metric
 from hub.sampling.sampler import Sampler
@@ -52,7 +54,7 @@ async def test_it_primes_first_and_publishes_once_an_interval() -> None:
         assert bench.times == pytest.approx([1, 2, 3])
         first = int(START) + 1
         assert [snapshot.tick for snapshot in bench.published] == [first, first + 1, first + 2]
-        assert bench.published[0] == Snapshot(first, START + 1, {"cpu": 25.5})
+        assert bench.published[0] == Snapshot(first, first, START + 1, {"cpu": 25.5})
 
 
 @pytest.mark.parametrize(("interval", "first"), [(0.1, 0.1), (1, 1), (60, 1)])
@@ -135,6 +137,39 @@ async def test_a_clock_that_is_set_is_followed(shift: int) -> None:
         bench.clock.set_wall(START + 2 + shift)
         await bench.clock.advance(2)
         assert ticks(bench) == [1, 2, 3 + shift, 4 + shift]
+
+
+async def test_a_snapshot_s_number_starts_as_its_tick_and_does_not_follow_the_clock() -> None:
+    async with running(Bench()) as bench:
+        await bench.clock.advance(1)
+        for shift in (3600, -7200):
+            bench.clock.set_wall(bench.clock.time() + shift)
+            await bench.clock.advance(1)
+        await bench.clock.jump(2.9)
+        await bench.clock.advance(1)
+        assert [snapshot.number - int(START) for snapshot in bench.published] == [1, 2, 3, 5, 6]
+        assert ticks(bench) == [1, 3602, -3597, -3595, -3594]
+
+
+EIGHTHS = st.integers(0, 80).map(lambda n: n / 8)  # of a second; exact, as the schedule is
+CLOCK_SETTINGS = st.none() | st.integers(-(10**6), 10**6)
+
+
+@given(st.lists(st.tuples(CLOCK_SETTINGS, EIGHTHS, EIGHTHS), max_size=10))
+async def test_the_number_rises_by_one_and_by_one_for_each_missed_tick_whatever_the_clock_does(
+    events: list[tuple[int | None, float, float]],
+) -> None:
+    async with running(Bench()) as bench:
+        await bench.clock.advance(1)
+        for shift, asleep, awake in events:
+            if shift is not None:
+                bench.clock.set_wall(bench.clock.time() + shift)
+            await bench.clock.jump(asleep)
+            await bench.clock.advance(awake)
+        # Ticks are due at whole seconds, and each sample is that of the last one due.
+        due = [int(time) for time in bench.times]
+        assert [snapshot.number - int(START) for snapshot in bench.published] == due
+        assert bench.published[0].tick == bench.published[0].number
 
 
 async def test_it_samples_what_is_wanted_at_the_moment() -> None:

@@ -132,7 +132,8 @@ class Feed:
         """Publish one sample; return the message that it makes."""
         self.published += 1
         readings: dict[str, Reading] = {"cpu": 25.5, "memory": 60.2, "disk": disk}
-        snapshot = Snapshot(self.published, 1_700_000_000.0 + self.published, readings)
+        number = self.published
+        snapshot = Snapshot(number, number, 1_700_000_000.0 + number, readings)
         self.hub.publish(snapshot)
         return json.dumps({**readings, "timestamp": snapshot.timestamp}, separators=(",", ":"))
 

@@ -142,7 +142,7 @@ def snapshot(number: int = 1, **readings: Reading) -> Snapshot:
     """Make a snapshot of the first ticks after ``START``."""
     default: Mapping[str, Reading] = {"cpu": 25.5, "memory": 60.2, "disk": 45.3}
     time = START + number - 1
-    return Snapshot(int(time), time, readings or default)
+    return Snapshot(int(time), int(time), time, readings or default)
 
 
 def frame(number: int) -> Frame:

@@ -177,7 +177,8 @@ async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() 
     rows, crowd = 1000, 10
     hub = Hub(clock=FakeClock(), collector=FakeCollector())
     for tick in range(rows):
-        hub.publish(Snapshot(tick, float(tick), {"cpu": 1.5, "memory": 2.5, "disk": 3.5}))
+        snapshot = Snapshot(tick, tick, float(tick), {"cpu": 1.5, "memory": 2.5, "disk": 3.5})
+        hub.publish(snapshot)
     transport = httpx2.ASGITransport(create_app(hub=hub))
     turns = 0
 
