@@ -481,7 +481,7 @@ async def test_a_close_between_two_calls_costs_no_reading(collector: ThreadColle
         collector.close()
 
 
-async def test_a_thread_that_is_let_go_enters_none_of_the_metrics_that_were_left(
+async def test_a_thread_that_is_dismissed_enters_none_of_the_metrics_that_were_left(
     collector: ThreadCollector,
 ) -> None:
     entered: list[int] = []
