@@ -1,4 +1,4 @@
-"""Time as an argument, so that whoever waits can be tested without waiting."""
+"""Time as an argument, so that code that waits can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """What the hub needs of time. Seconds throughout."""
+    """The time that the hub needs, in seconds throughout."""
 
     def monotonic(self) -> float:
         """Return a time that never goes back, of no particular origin."""
@@ -36,7 +36,7 @@ class Clock(Protocol):
         ...
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait for ``event`` for at most ``seconds``; say whether it came."""
+        """Wait for ``event`` for at most ``seconds``; return whether it was set."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:

@@ -1,4 +1,4 @@
-"""How values are distributed: counts by upper bound, as OpenMetrics has them."""
+"""How values are distributed: counts by upper bound, as OpenMetrics defines them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Distribution", "Histogram"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What a histogram has seen.
+    """The values that a histogram has counted until some moment.
 
     Attributes:
-        bounds: upper bounds of the buckets, ascending; there is one more without a bound.
+        bounds: upper bounds of the buckets, ascending; one more bucket has no bound.
         counts: how many values each bucket alone has, one more than there are bounds.
         total: the sum of all values.
     """

@@ -15,7 +15,6 @@ from hub.errors import SECRET, InvalidValue
 
 __all__ = ["Settings"]
 
-
 _TOKEN: Final = re.compile(r"[!-+\--~]{1,256}", re.ASCII)  # visible, and no comma
 
 
@@ -28,25 +27,26 @@ class Settings:
     """How a hub samples and what it allows each subscriber.
 
     Attributes:
-        interval: seconds between two samples, 0.1 to 60; every message follows this beat.
+        interval: seconds between two samples, 0.1 to 60; messages follow this schedule.
         disk_path: any path on the file system whose usage is the metric ``disk``. It need not
             exist yet: until it does, the feed carries the error.
-        history: seconds of the past that are kept, 0 to 86400, for clients that ask for it.
+        history: seconds of the past that are kept, 0 to 86400, for clients that ask for them.
         views: how many different views may be live at once, 1 to 65536; each costs an encoding
             at every tick, however many subscribers share it.
         queue: frames held for a subscriber that does not keep up, 1 to 1024; when one more
-            comes, the oldest goes.
+            comes, the oldest is dropped.
         stall_timeout: seconds, 1 to 3600, after which a subscriber that takes nothing is cut off.
-        max_clients: how many may follow the feed at once, 1 to 1,000,000; None is what the
-            limit on open files leaves, less 256.
-        max_clients_per_ip: how many of them may have the same address, or None. IPv6 addresses
-            are the same if their first 64 bits are.
-        connect_rate: how often one address may come, such as ``20/second``, or None.
-        allow_host: names under which the hub may be called, beside that of the address at which
-            a request arrives; ``*`` is any.
-        allow_origin: pages that may call it, beside those of its own host: origins, host names,
-            or ``*`` for any.
-        tokens: what opens the authenticated feed; none opens it to nobody.
+        max_clients: how many clients may follow the feed at once, 1 to 1,000,000; None is what
+            the limit on open files leaves, less 256.
+        max_clients_per_ip: how many of them may have the same address, 1 to 1,000,000; None is
+            any number. IPv6 addresses are the same if their first 64 bits are.
+        connect_rate: how often clients may connect from one address, such as ``20/second``;
+            None is as often as they like.
+        allow_host: host names that requests may name, beside that of the address at which they
+            arrive; ``*`` is any.
+        allow_origin: pages that may make requests, beside those of the hub's own host: origins,
+            host names, or ``*`` for any.
+        tokens: each admits clients to the authenticated feed; without any, none is admitted.
 
     Raises:
         InvalidValue: a value breaks its rule.

@@ -1,4 +1,4 @@
-"""Text that strangers have written, made fit for a log and a terminal."""
+"""Text from outside the hub, made fit for a log and a terminal."""
 
 from __future__ import annotations
 

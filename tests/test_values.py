@@ -62,7 +62,7 @@ def test_a_long_bad_value_is_cut_short() -> None:
     assert len(str(InvalidValue("field", "short", "x" * 10_000))) < 120
 
 
-def test_a_closure_is_its_code_and_knows_its_phrase() -> None:
+def test_a_close_reason_has_a_code_and_a_phrase() -> None:
     assert CloseReason.RESTART.code == 1012
     assert CloseReason.TOO_SLOW.code == 4008
     assert all(

@@ -1,3 +1,3 @@
-"""What psutil finds, once a tick: metrics, snapshots, and the clock that drives them."""
+"""Asking psutil once a tick: metrics, their readings as snapshots, and the schedule."""
 
 __all__: list[str] = []

@@ -241,5 +241,5 @@ class _Worker:
                 self._primed.add(metric.name)
                 return None
             return reading_of(metric, metric.collect())
-        except BaseException as error:  # nothing a collector does ends the thread
+        except BaseException as error:  # nothing that a metric raises ends the thread
             return Failure.of(error)
