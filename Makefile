@@ -25,19 +25,19 @@ check: $(VENV)/.test ## lint, formatting and types
 bench: $(VENV)/.test ## compare the hub with other servers and write benchmarks/results; flags go in ARGS
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy ones; flags go in ARGS
+bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy clients; flags go in ARGS
 	$(BIN)/python -m benchmarks.isolation $(ARGS)
 
 bench-views: $(VENV)/.test ## measure what many different views cost; flags go in ARGS
 	$(BIN)/python -m benchmarks.views $(ARGS)
 
-bench-hostile: $(VENV)/.test ## measure what clients that mean no good cost; flags go in ARGS
+bench-hostile: $(VENV)/.test ## measure what hostile clients cost; flags go in ARGS
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 bench-page: $(VENV)/.test ## measure what the live page costs its browser; flags go in ARGS
 	$(BIN)/python -m benchmarks.page $(ARGS)
 
-pictures: $(VENV)/.test ## make the README's pictures anew
+pictures: $(VENV)/.test ## renew the README's pictures in benchmarks/results
 	$(BIN)/python -m benchmarks.pictures
 
 clean: ## remove what the targets above have made

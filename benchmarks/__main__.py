@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import machine
-from benchmarks.bench import BenchError, Cell, end_on_sigterm, measure_all
-from benchmarks.contenders import Contender, UnavailableError, c_contender, python_contenders
+from benchmarks.bench import BenchError, Case, end_on_sigterm, measure_all
 from benchmarks.report import Report, Row
+from benchmarks.targets import Target, UnavailableError, c_target, python_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,28 +43,28 @@ def _keys(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def _contenders(only: Sequence[str] | None, directory: Path) -> tuple[list[Contender], list[str]]:
-    """Return the servers to compare, and why any of them is left out."""
-    contenders, reasons = list(python_contenders()), []
+def _targets(only: Sequence[str] | None, directory: Path) -> tuple[list[Target], list[str]]:
+    """Return the servers to compare, and why others are left out."""
+    targets, reasons = list(python_targets()), []
     try:
-        contenders.append(c_contender(directory))
+        targets.append(c_target(directory))
     except UnavailableError as error:
         reasons.append(str(error))
-    if unknown := set(only or ()) - {contender.key for contender in contenders}:
+    if unknown := set(only or ()) - {target.key for target in targets}:
         raise BenchError(f"no such server: {', '.join(sorted(unknown))}")
-    return [one for one in contenders if only is None or one.key in only], reasons
+    return [one for one in targets if only is None or one.key in only], reasons
 
 
 def _compare(options: argparse.Namespace, directory: Path) -> Report:
     most = machine.raise_descriptor_limit()
     cores = machine.Cores.split()
-    contenders, notes = _contenders(options.only, directory)
+    targets, notes = _targets(options.only, directory)
     counts = machine.fitting(options.clients, most)
     if max(options.clients) > most:
         notes.append(f"The limit of open files allows {most:,} clients at most.")
-    cells = [Cell(one, count, options.seconds) for count in counts for one in contenders]
-    found = measure_all(cells, cores)
-    rows = tuple(Row(cell.contender, one) for cell, one in zip(cells, found, strict=True))
+    cases = [Case(one, count, options.seconds) for count in counts for one in targets]
+    found = measure_all(cases, cores)
+    rows = tuple(Row(case.target, one) for case, one in zip(cases, found, strict=True))
     return Report(rows, tuple(notes), machine.describe(cores))
 
 

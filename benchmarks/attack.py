@@ -1,4 +1,4 @@
-"""Clients that mean no good: `python -m benchmarks.attack NAME PORT`."""
+"""Hostile clients: `python -m benchmarks.attack NAME PORT`."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _HANDSHAKE: Final = (
     f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 ).encode()
-_SILENT: Final = 5.0
+_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What a client sends once it is connected, over and over, until it is cut off.
+    """What a client sends once it is connected, again and again, until the server cuts it off.
 
     Attributes:
-        title: what it is.
-        begin: bytes that are sent once.
-        again: bytes that are sent from then on.
+        title: its name in the report.
+        begin: bytes that the client sends once.
+        again: bytes that the client then sends repeatedly.
         codes: close codes with which the server may answer.
-        reads: whether the client reads what it is sent.
+        reads: whether the client reads what the server sends.
     """
 
     title: str
@@ -53,17 +53,17 @@ def _masked(first: int, payload: bytes) -> bytes:
     return bytes((first,)) + length + bytes(4) + payload
 
 
-_TALKATIVE: Final = frozenset({1008})
+_TOO_MANY_MESSAGES: Final = frozenset({1008})
 
 ATTACKS: Final = {
     "pings": Attack(
-        "pings, of which no pong is read", b"", 400 * _masked(0x89, bytes(125)), _TALKATIVE,
+        "pings, of which no pong is read", b"", 400 * _masked(0x89, bytes(125)), _TOO_MANY_MESSAGES,
         reads=False,
     ),
-    "messages": Attack("messages of one byte", b"", 4000 * _masked(0x81, b"x"), _TALKATIVE),
+    "messages": Attack("messages of one byte", b"", 4000 * _masked(0x81, b"x"), _TOO_MANY_MESSAGES),
     "fragments": Attack(
         "a message of endless empty fragments", _masked(0x01, b"x"), 4000 * _masked(0x00, b""),
-        _TALKATIVE,
+        _TOO_MANY_MESSAGES,
     ),
     "message": Attack(
         "a message of 16 MiB", b"\x82\xff" + (1 << 24).to_bytes(8) + bytes(4), bytes(1 << 16),
@@ -76,9 +76,9 @@ ATTACKS: Final = {
 
 
 def attack(kind: Attack, port: int, over: threading.Event) -> Counter[str]:
-    """Attack until it is over; return how the connections ended, and how often.
+    """Attack until `over` is set; return how the connections ended, and how often.
 
-    They end with the server's close code, or as `reset` where it could not be read.
+    A connection ends with the server's close code, or as `reset` if the client could not read one.
     """
     ends: Counter[str] = Counter()
     while not over.is_set():
@@ -87,7 +87,7 @@ def attack(kind: Attack, port: int, over: threading.Event) -> Counter[str]:
 
 
 def _once(kind: Attack, port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), _SILENT) as sock:
+    with socket.create_connection(("127.0.0.1", port), _TIMEOUT) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(_HANDSHAKE)
         data = b""
@@ -99,13 +99,15 @@ def _once(kind: Attack, port: int) -> str:
 
 
 def _end(kind: Attack, sock: socket.socket, data: bytes) -> str:
-    """Send until the server has had enough; return what it said last."""
-    deadline = time.monotonic() + _SILENT
+    """Send until the server ends the connection; return its close code, or `reset`."""
+    deadline = time.monotonic() + _TIMEOUT
     unsent = kind.begin
     try:
         while time.monotonic() < deadline:
             unsent = unsent or kind.again
-            readable, writable, _ = select.select([sock] if kind.reads else [], [sock], [], _SILENT)
+            readable, writable, _ = select.select(
+                [sock] if kind.reads else [], [sock], [], _TIMEOUT
+            )
             if readable:
                 data += (more := sock.recv(65536))
                 if not more:
@@ -118,7 +120,7 @@ def _end(kind: Attack, sock: socket.socket, data: bytes) -> str:
 
 
 def _rest(sock: socket.socket) -> bytes:
-    """Return what has come before the connection was reset, as far as the kernel still has it."""
+    """Return the received bytes that the kernel still holds after the connection was reset."""
     data = b""
     with contextlib.suppress(OSError):
         while more := sock.recv(65536, socket.MSG_DONTWAIT):
@@ -127,7 +129,7 @@ def _rest(sock: socket.socket) -> bytes:
 
 
 def _code(data: bytes) -> str:
-    """Return the code of the close frame at the end of what the server has sent."""
+    """Return the code of the close frame among the received frames; `reset` if there is none."""
     while (frame := read_frame(data)) is not None:
         if frame.head == CLOSE:
             return str(int.from_bytes(frame.payload[:2], "big"))

@@ -1,4 +1,4 @@
-"""The bench: starts a server and the load against it, each on its core, and ends them both."""
+"""Runs a case: starts a server and the load against it, each on its core, and ends them both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, cast
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
-from benchmarks.load import Order
+from benchmarks.load import LoadSpec
 from benchmarks.machine import Cores, pinned
 from benchmarks.measurement import Measurement
 from benchmarks.servers.feed import PATH
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from benchmarks.contenders import Contender
+    from benchmarks.targets import Target
 
 _RUNNING: Final = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 _LAG: Final = re.compile(r'^hub_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
-_PATIENCE: Final = 20.0
+_TIMEOUT: Final = 20.0
 _TAIL: Final = 30
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -43,14 +43,14 @@ class BenchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Case:
     """One measurement to make: which server, how many clients, how long in whole seconds.
 
-    `attack` is the name of what somebody does to the hub all the while, or empty to look at the
-    hub in the same way while nobody does anything.
+    `attack` is the name of an attack that lasts as long as the measurement. It is empty for the
+    control: the hub's loop lag is read as under an attack, but no attacker runs.
     """
 
-    contender: Contender
+    target: Target
     clients: int
     seconds: int
     stalled: int = 0
@@ -58,17 +58,17 @@ class Cell:
     attack: str | None = None
 
 
-def measure_all(cells: Sequence[Cell], cores: Cores) -> list[Measurement]:
-    """Measure one cell after the other, with a progress bar on stderr."""
+def measure_all(cases: Sequence[Case], cores: Cores) -> list[Measurement]:
+    """Measure the cases one after another, with a progress bar on stderr."""
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     # Two refreshes a second: the bar is drawn on the load's core.
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
-        task = bar.add_task("", total=len(cells))
+        task = bar.add_task("", total=len(cases))
         found = []
-        for place, cell in enumerate(cells):
-            bar.update(task, description=f"{cell.contender.title}, {cell.clients:,} clients")
+        for place, case in enumerate(cases):
+            bar.update(task, description=f"{case.target.title}, {case.clients:,} clients")
             advance = functools.partial(_advance, bar, task, place)
-            found.append(measure(cell, cores, advance))
+            found.append(measure(case, cores, advance))
             bar.update(task, completed=place + 1)
     return found
 
@@ -77,7 +77,7 @@ def _advance(bar: Progress, task: TaskID, place: int, share: float) -> None:
     bar.update(task, completed=place + share)
 
 
-def measure(cell: Cell, cores: Cores, progress: Callable[[float], None]) -> Measurement:
+def measure(case: Case, cores: Cores, progress: Callable[[float], None]) -> Measurement:
     """Run a fresh server and a fresh load; return what the load found.
 
     Raises `BenchError` if either fails, or if the load saw a single wrong frame.
@@ -85,30 +85,30 @@ def measure(cell: Cell, cores: Cores, progress: Callable[[float], None]) -> Meas
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory, "log")
         try:
-            return _measure(cell, cores, log, progress)
+            return _measure(case, cores, log, progress)
         except BenchError as error:
-            where = f"{cell.contender.title}, {cell.clients:,} clients"
+            where = f"{case.target.title}, {case.clients:,} clients"
             raise BenchError(f"{where}: {error}\n{_tail(log)}".rstrip()) from error
 
 
-def _measure(cell: Cell, cores: Cores, log: Path, progress: Callable[[float], None]) -> Measurement:
-    # What the server says goes to a file: a pipe that nobody empties would stop it.
+def _measure(case: Case, cores: Cores, log: Path, progress: Callable[[float], None]) -> Measurement:
+    # The server's log goes to a file: a pipe that this process does not read would stop it.
     with (
         log.open("w") as stderr,
         pinned(cores.server),
-        _child(cell.contender.command, stderr=stderr) as server,
+        _child(case.target.command, stderr=stderr) as server,
     ):
         port = _port(server, log)
-        paths = list(cell.paths)
-        order = Order(server.pid, port, paths, cell.clients, cell.seconds, cell.stalled)
-        if cell.attack is None:
-            return _run_load(order, cores, progress)
-        return _run_beside_attack(cell.attack, order, cores, progress)
+        paths = list(case.paths)
+        load_spec = LoadSpec(server.pid, port, paths, case.clients, case.seconds, case.stalled)
+        if case.attack is None:
+            return _run_load(load_spec, cores, progress)
+        return _run_beside_attack(case.attack, load_spec, cores, progress)
 
 
 @contextlib.contextmanager
 def running_hub(*flags: str) -> Iterator[int]:
-    """Run the hub on a port that the system chooses; tell which. Raises `BenchError`."""
+    """Run the hub on a port that the system chooses, and yield it. Raises `BenchError`."""
     command = (sys.executable, "-m", "hub", "--port", "0", *flags)
     with (
         tempfile.NamedTemporaryFile("w", prefix="hub-log-") as log,
@@ -118,28 +118,28 @@ def running_hub(*flags: str) -> Iterator[int]:
 
 
 def _run_beside_attack(
-    name: str, order: Order, cores: Cores, progress: Callable[[float], None]
+    name: str, load_spec: LoadSpec, cores: Cores, progress: Callable[[float], None]
 ) -> Measurement:
-    command = ("nice", sys.executable, "-m", "benchmarks.attack", name, str(order.port))
+    command = ("nice", sys.executable, "-m", "benchmarks.attack", name, str(load_spec.port))
     if not name:
-        found, ends = _run_load(order, cores, progress), "{}"
+        found, ends = _run_load(load_spec, cores, progress), "{}"
     else:
         with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
-            found = _run_load(order, cores, progress)
+            found = _run_load(load_spec, cores, progress)
             attacker.terminate()
-            ends, _ = attacker.communicate(timeout=_PATIENCE)
-    return replace(found, ends=json.loads(ends), loop_lag_ms=_worst_lag(order.port))
+            ends, _ = attacker.communicate(timeout=_TIMEOUT)
+    return replace(found, ends=json.loads(ends), loop_lag_ms=_worst_lag(load_spec.port))
 
 
 def _worst_lag(port: int) -> float:
-    """Return the bound in ms that the hub's event loop was never later than, by its own figures."""
+    """Return the smallest bound in ms that covers all samples of the hub's loop-lag histogram."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        figures = answer.read().decode()
-    buckets = [(float(bound), float(count)) for bound, count in _LAG.findall(figures)]
+        metrics = answer.read().decode()
+    buckets = [(float(bound), float(count)) for bound, count in _LAG.findall(metrics)]
     return 1e3 * min(bound for bound, count in buckets if count == buckets[-1][1])
 
 
-def _run_load(order: Order, cores: Cores, progress: Callable[[float], None]) -> Measurement:
+def _run_load(load_spec: LoadSpec, cores: Cores, progress: Callable[[float], None]) -> Measurement:
     command = (sys.executable, "-m", "benchmarks.load")
     with (
         pinned(cores.load),
@@ -147,7 +147,7 @@ def _run_load(order: Order, cores: Cores, progress: Callable[[float], None]) -> 
     ):
         reply, answers = _pipes(load)
         with reply:
-            reply.write(json.dumps(asdict(order)))
+            reply.write(json.dumps(asdict(load_spec)))
         for line in answers:
             answer: dict[str, Any] = json.loads(line)
             if "share" in answer:
@@ -195,8 +195,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _port(server: subprocess.Popen[str], log: Path) -> int:
-    """Wait until the server says where it runs; raises `BenchError` if it does not."""
-    deadline = time.monotonic() + _PATIENCE
+    """Wait until the server has logged its port; raises `BenchError` if it does not in time."""
+    deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline and server.poll() is None:
         if found := _RUNNING.search(log.read_text()):
             return int(found[1])

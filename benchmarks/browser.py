@@ -24,12 +24,12 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""What keeps a browser from looking beyond this machine."""
+"""Flags that keep a browser from connecting to other machines."""
 
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Run a browser without a window; raises `BenchError` where there is none."""
+    """Run a headless browser; raises `BenchError` if no Chromium is installed."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise BenchError("there is no chromium on this system")

@@ -1,4 +1,4 @@
-"""What the past costs, inside one process: `python -m benchmarks.costs`."""
+"""What history and replays cost, inside one process: `python -m benchmarks.costs`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ has allocated for an hour of snapshots, one a second. Times are the best of seve
 
 
 class _Reader(Subscriber):
-    """Takes frames only when they are taken from it."""
+    """Keeps its frames until the benchmark reads them."""
 
     def offer(self, frame: Frame) -> Outcome:
         return self._enqueue(frame)
@@ -47,10 +47,10 @@ class _Reader(Subscriber):
         self.close_reason = close_reason
 
     def _start_replay(self) -> None:
-        """Wait to be read."""
+        """Do nothing: the benchmark reads the replay itself."""
 
     def read(self) -> int:
-        """Take all there is; return how much that was."""
+        """Read all pending frames; return their number."""
         count = 0
         while self._dequeue() is not None:
             count += 1
@@ -61,28 +61,28 @@ def _percent() -> float:
     return round(random.uniform(0, 100), 1)
 
 
-def _growth(group: str, devices: int) -> DeviceDeltas:
-    def gain() -> CounterDelta:
+def _deltas(group: str, devices: int) -> DeviceDeltas:
+    def delta() -> CounterDelta:
         return CounterDelta(
             random.uniform(0.99, 1.01), tuple(random.randrange(10**6) for _ in _NAMES)
         )
 
-    return DeviceDeltas(_NAMES, group, gain(), {f"{group}{n}": gain() for n in range(devices)})
+    return DeviceDeltas(_NAMES, group, delta(), {f"{group}{n}": delta() for n in range(devices)})
 
 
-def _percentages() -> dict[str, Reading]:
+def _default_readings() -> dict[str, Reading]:
     return {name: _percent() for name in (*DEFAULT_METRICS, "swap")}
 
 
-def _everything() -> dict[str, Reading]:
+def _all_readings() -> dict[str, Reading]:
     return {
-        **_percentages(),
+        **_default_readings(),
         "cores": [_percent() for _ in range(16)],
         "load": [_percent() for _ in range(3)],
         "memory_bytes": {name: random.randrange(10**10) for name in _NAMES},
         "disks": {f"/mnt/{n}": _percent() for n in range(4)},
-        "disk_io": _growth("devices", 4),
-        "network": _growth("interfaces", 4),
+        "disk_io": _deltas("devices", 4),
+        "network": _deltas("interfaces", 4),
     }
 
 
@@ -94,7 +94,7 @@ def _hour(readings: Callable[[], dict[str, Reading]], begin: int = 1_762_776_000
 
 
 def _memory(readings: Callable[[], dict[str, Reading]]) -> float:
-    """Return the MiB that an hour takes."""
+    """Return the memory that an hour of snapshots takes, in MiB."""
     tracemalloc.start()
     history = _hour(readings)
     taken, _ = tracemalloc.get_traced_memory()
@@ -103,7 +103,7 @@ def _memory(readings: Callable[[], dict[str, Reading]]) -> float:
 
 
 def _best(action: Callable[[], object], rounds: int = 5) -> float:
-    """Return the least time that it took, in ms."""
+    """Return the shortest time that the action took, in ms."""
 
     def once() -> float:
         begin = time.perf_counter()
@@ -125,32 +125,35 @@ def _replayed(view: View, history: History) -> int:
 
 
 def _lines() -> list[tuple[str, str]]:
-    hour, full = _hour(_percentages), _hour(_everything)
-    default, everything = View(DEFAULT_METRICS), View(tuple(_everything()))
+    hour, full = _hour(_default_readings), _hour(_all_readings)
+    default, all_families = View(DEFAULT_METRICS), View(tuple(_all_readings()))
     return [
-        ("an hour of what is always sampled", f"{_memory(_percentages):.1f} MiB"),
-        ("an hour of everything", f"{_memory(_everything):.1f} MiB"),
-        *(("first subscriber of interval=" + str(n), _seeding(n, hour)) for n in (60, 600, 3600)),
+        ("an hour of what is always sampled", f"{_memory(_default_readings):.1f} MiB"),
+        ("an hour of everything", f"{_memory(_all_readings):.1f} MiB"),
+        *(
+            ("first subscriber of interval=" + str(n), _first_subscriber(n, hour))
+            for n in (60, 600, 3600)
+        ),
         ("replay of an hour, default", _per_frame(default, hour)),
         ("replay of an hour, numbered", _per_frame(View(DEFAULT_METRICS, seq=True), hour)),
-        ("replay of an hour, everything", _per_frame(everything, full)),
+        ("replay of an hour, everything", _per_frame(all_families, full)),
     ]
 
 
-def _seeding(ticks: int, history: History) -> str:
+def _first_subscriber(ticks: int, history: History) -> str:
     view = View(DEFAULT_METRICS, ticks)
     return f"{_best(lambda: _channel(view, history)):.2f} ms"
 
 
 def _per_frame(view: View, history: History) -> str:
-    took = _best(lambda: _replayed(view, history))
-    return f"{took:.1f} ms, {1e3 * took / _HOUR:.1f} us per message"
+    best = _best(lambda: _replayed(view, history))
+    return f"{best:.1f} ms, {1e3 * best / _HOUR:.1f} us per message"
 
 
 def render() -> str:
     """Measure, and return the report as Markdown."""
     parts = (
-        "# What the past costs",
+        "# What history and replays cost",
         _TERMS,
         "\n".join(table(("what", "cost"), _lines())),
         "\n".join(f"- {line}" for line in machine.describe(machine.Cores.split())),

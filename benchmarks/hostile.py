@@ -1,4 +1,4 @@
-"""What clients that mean no good cost the others: `python -m benchmarks.hostile`."""
+"""What hostile clients cost the other clients: `python -m benchmarks.hostile`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
 from benchmarks.attack import ATTACKS
-from benchmarks.bench import Cell, measure_all, report_to
-from benchmarks.contenders import HUB, python_contenders
+from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import table
+from benchmarks.targets import HUB, python_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +30,16 @@ _HEAD: Final = (
     "the attacker's connections ended",
 )
 _TERMS: Final = """\
-One attacker sends as fast as it can, and connects again whenever it is cut off. Loop lag is what
-the hub's event loop was never later than since its start, by its own figures. The attacker shares
-the core of the healthy clients, who therefore read later than they could: lag, missed messages
-and who was cut off are theirs, over the whole window, with every frame checked. Memory is by how
-much the server's grew within the window."""
+One attacker sends as fast as it can, and connects again whenever it is cut off. Loop lag is the
+smallest bound that covers all samples of the hub's own histogram since its start. The attacker
+shares a core with the healthy clients, which therefore read late: lag, missed messages and cut off
+are figures of the healthy clients, over the whole window, with every frame checked. Memory is the
+growth of the server's resident memory within the window."""
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
-    parser.add_argument("--clients", type=int, default=500, help="healthy ones (default: 500)")
+    parser.add_argument("--clients", type=int, default=500, help="healthy clients (default: 500)")
     parser.add_argument("--seconds", type=int, default=10, help="of each attack (default: 10)")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
@@ -63,7 +63,7 @@ def _line(title: str, found: Measurement) -> tuple[str, ...]:
 
 
 def render(found: Sequence[Measurement], seconds: int, environment: Sequence[str]) -> str:
-    """Return the report as Markdown; the first measurement is of no attack."""
+    """Return the report as Markdown; the first measurement is the control, without an attack."""
     titles = ("nothing", *(attack.title for attack in ATTACKS.values()))
     lines = [_line(title, one) for title, one in zip(titles, found, strict=True)]
     parts = (
@@ -78,9 +78,9 @@ def render(found: Sequence[Measurement], seconds: int, environment: Sequence[str
 def _run(options: argparse.Namespace) -> str:
     clients = min(options.clients, machine.raise_descriptor_limit())
     cores = machine.Cores.split()
-    hub = next(one for one in python_contenders() if one.key == HUB)
-    cells = [Cell(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS)]
-    return render(measure_all(cells, cores), options.seconds, machine.describe(cores))
+    hub = next(one for one in python_targets() if one.key == HUB)
+    cases = [Case(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS)]
+    return render(measure_all(cases, cores), options.seconds, machine.describe(cores))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""What stalled clients cost the healthy ones: `python -m benchmarks.isolation`."""
+"""What stalled clients cost the healthy clients: `python -m benchmarks.isolation`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
-from benchmarks.bench import Cell, measure_all, report_to
-from benchmarks.contenders import HUB, PLAIN, Contender, python_contenders
+from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import Row, incidents, table
+from benchmarks.targets import HUB, PLAIN, Target, python_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SHARES: Final = (0, 10, 50)
-_CALM_SECONDS: Final = 5  # there is nothing to wait for where nobody stalls
+_CALM_SECONDS: Final = 5  # without stalled clients no buffer has to fill
 _HEAD: Final = (
     "server",
     "stalled",
@@ -38,7 +38,9 @@ no descriptors for them at the end of the window."""
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.isolation", description=__doc__)
-    parser.add_argument("--clients", type=int, default=2000, help="all of them (default: 2000)")
+    parser.add_argument(
+        "--clients", type=int, default=2000, help="healthy and stalled (default: 2000)"
+    )
     parser.add_argument(
         "--seconds", type=int, default=34, help="length of the windows with stalls (default: 34)"
     )
@@ -48,17 +50,17 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _cell(contender: Contender, clients: int, share: int, seconds: int) -> Cell:
+def _case(target: Target, clients: int, share: int, seconds: int) -> Case:
     stalled = clients * share // 100
     window = seconds if stalled else min(seconds, _CALM_SECONDS)
-    return Cell(contender, clients - stalled, window, stalled)
+    return Case(target, clients - stalled, window, stalled)
 
 
 def _line(row: Row) -> tuple[str, ...]:
     found = row.measurement
     total = found.clients + found.stalled
     return (
-        row.contender.title,
+        row.target.title,
         f"{100 * found.stalled / total:.0f} %",
         f"{found.clients:,}",
         f"{found.lag_p50_ms:.1f}",
@@ -87,10 +89,10 @@ def render(rows: Sequence[Row], seconds: int, environment: Sequence[str]) -> str
 def _run(options: argparse.Namespace) -> str:
     clients = min(options.clients, machine.raise_descriptor_limit())
     cores = machine.Cores.split()
-    contenders = [one for one in python_contenders() if one.key in (HUB, PLAIN)]
-    cells = [_cell(one, clients, share, options.seconds) for one in contenders for share in _SHARES]
-    found = measure_all(cells, cores)
-    rows = [Row(cell.contender, one) for cell, one in zip(cells, found, strict=True)]
+    targets = [one for one in python_targets() if one.key in (HUB, PLAIN)]
+    cases = [_case(one, clients, share, options.seconds) for one in targets for share in _SHARES]
+    found = measure_all(cases, cores)
+    rows = [Row(case.target, one) for case, one in zip(cases, found, strict=True)]
     return render(rows, options.seconds, machine.describe(cores))
 
 

@@ -1,7 +1,7 @@
 """The load generator: a process that holds the clients of one server and measures them.
 
-It reads one order as JSON from standard input, and writes lines of JSON to standard output:
-how far it is, and at last what it found or why it failed.
+It reads a `LoadSpec` as JSON from standard input, and writes lines of JSON to standard output:
+its progress, and at last its measurement or why it failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from benchmarks.crowd import Crowd, LostClientsError, Tick
+from benchmarks.clients import Clients, LostClientsError, Tick
 from benchmarks.measurement import Measurement, percentile
 from benchmarks.meter import Meter, busy_seconds
 from benchmarks.wire import WrongBytesError
@@ -25,14 +25,23 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT: Final = 512
 _GRACE: Final = 3.0
-# The kernel makes it its minimum, 2,304 bytes, which this feed fills in about 11 s. With 4 KiB
-# it would take a minute, and until then nobody could tell a stalled client from a quiet one.
+# The kernel raises it to its minimum, 2,304 bytes, which this feed fills in about 11 s. With 4 KiB
+# that takes a minute, in which the server cannot tell a stalled client from a healthy one.
 _SMALL_BUFFER: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to measure: the server, `seconds` of window, and how many clients read or stall."""
+class LoadSpec:
+    """What the load generator does.
+
+    Attributes:
+        pid: the server's process, whose CPU time and memory are measured.
+        port: the server's port on 127.0.0.1.
+        paths: request paths of the feed; the clients take them in turn.
+        clients: how many clients read all they are sent.
+        seconds: length of the measured window.
+        stalled: how many further clients stop reading after their handshake.
+    """
 
     pid: int
     port: int
@@ -52,7 +61,7 @@ class _Usage:
 
     @property
     def others(self) -> float:
-        """What neither of the two has used."""
+        """What processes other than server and load have used."""
         return self.machine - self.server - self.load
 
     def since(self, before: _Usage) -> _Usage:
@@ -66,59 +75,59 @@ class _Usage:
 class _Run:
     """One measurement, from the first connection to the last message owed."""
 
-    def __init__(self, order: Order, progress: Callable[[float], None]) -> None:
-        self._order = order
+    def __init__(self, load_spec: LoadSpec, progress: Callable[[float], None]) -> None:
+        self._load_spec = load_spec
         self._progress = progress
-        self._server = Meter(order.pid)
+        self._server = Meter(load_spec.pid)
         self._load = Meter(os.getpid())
 
     def measure(self) -> Measurement:
         """Connect, wait for quiet, measure the window, and let late messages arrive."""
-        order = self._order
+        load_spec = self._load_spec
         self._warm()
         resident, descriptors = self._server.resident_bytes(), self._server.descriptors()
-        with self._crowd(_SMALL_BUFFER) as stalled, self._crowd() as crowd:
-            stalled.open(order.stalled, _IN_FLIGHT)
-            rate = order.clients / crowd.open(order.clients, _IN_FLIGHT)
-            start = self._settle(crowd)
+        with self._new_clients(_SMALL_BUFFER) as stalled, self._new_clients() as clients:
+            stalled.open(load_spec.stalled, _IN_FLIGHT)
+            rate = load_spec.clients / clients.open(load_spec.clients, _IN_FLIGHT)
+            start = self._settle(clients)
             settled = self._server.resident_bytes()
             resident = settled - resident
             before = self._usage()
-            self._watch(crowd, start)
+            self._watch(clients, start)
             used = self._usage().since(before)
-            window = _Window(start, start + order.seconds, crowd.ticks)
-            owed = order.clients * order.seconds
-            crowd.run(window.end + _GRACE, enough=lambda: window.received() >= owed)
-            held = self._server.descriptors() - descriptors - (order.clients - crowd.lost)
+            window = _Window(start, start + load_spec.seconds, clients.ticks)
+            owed = load_spec.clients * load_spec.seconds
+            clients.run(window.end + _GRACE, enough=lambda: window.received() >= owed)
+            held = self._server.descriptors() - descriptors - (load_spec.clients - clients.lost)
             p50, p99, most = window.lags()
             return Measurement(
-                clients=order.clients,
-                stalled=order.stalled,
+                clients=load_spec.clients,
+                stalled=load_spec.stalled,
                 frames=window.frames(),
                 cpu_us=used.server / window.frames() * 1e6,
                 load_us=used.load / window.frames() * 1e6,
-                others=max(0.0, used.others / order.seconds),
+                others=max(0.0, used.others / load_spec.seconds),
                 lag_p50_ms=p50,
                 lag_p99_ms=p99,
                 lag_max_ms=most,
-                rss_kib=resident / 1024 / (order.clients + order.stalled),
+                rss_kib=resident / 1024 / (load_spec.clients + load_spec.stalled),
                 grown_mib=(self._server.resident_bytes() - settled) / 2**20,
                 handshakes=rate,
                 drops=max(0, owed - window.received()),
-                lost=crowd.lost,
+                lost=clients.lost,
                 failed=window.failed(),
-                cut=min(order.stalled, max(0, order.stalled - held)),
+                cut=min(load_spec.stalled, max(0, load_spec.stalled - held)),
             )
 
-    def _crowd(self, receive_buffer: int | None = None) -> Crowd:
-        return Crowd(self._order.port, self._order.paths, receive_buffer)
+    def _new_clients(self, receive_buffer: int | None = None) -> Clients:
+        return Clients(self._load_spec.port, self._load_spec.paths, receive_buffer)
 
     def _usage(self) -> _Usage:
         return _Usage(self._server.cpu_seconds(), self._load.cpu_seconds(), busy_seconds())
 
     def _warm(self) -> None:
-        """Let the server load whatever its first client needs, so that nobody is billed for it."""
-        with self._crowd() as first:
+        """Have the server import what its first client needs, so that no figure includes it."""
+        with self._new_clients() as first:
             first.open(1, 1)
             first.run(time.time() + 5, enough=lambda: bool(first.ticks))
             held = self._server.descriptors()
@@ -126,21 +135,21 @@ class _Run:
         while self._server.descriptors() >= held and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _settle(self, crowd: Crowd) -> float:
+    def _settle(self, clients: Clients) -> float:
         """Return the start of the window: shortly before a tick, when the server is quiet."""
-        crowd.run(time.time() + 5, enough=lambda: bool(crowd.ticks))
-        if not crowd.ticks:
+        clients.run(time.time() + 5, enough=lambda: bool(clients.ticks))
+        if not clients.ticks:
             raise LostClientsError("no message came within 5 s")
         quiet = time.time() + 0.6
-        latest = max(tick.stamp for tick in crowd.ticks.values())
+        latest = max(tick.stamp for tick in clients.ticks.values())
         start = latest + 0.9 + max(0, math.ceil(quiet - latest - 0.9))
-        crowd.run(start)
+        clients.run(start)
         return start
 
-    def _watch(self, crowd: Crowd, start: float) -> None:
-        for second in range(self._order.seconds):
-            crowd.run(start + second + 1)
-            self._progress((second + 1) / self._order.seconds)
+    def _watch(self, clients: Clients, start: float) -> None:
+        for second in range(self._load_spec.seconds):
+            clients.run(start + second + 1)
+            self._progress((second + 1) / self._load_spec.seconds)
 
 
 @final
@@ -187,11 +196,11 @@ def _write(**line: object) -> None:
 
 
 def main() -> int:
-    """Carry out the order on standard input; return the process's exit status."""
-    order = Order(**json.load(sys.stdin))
+    """Run the load that standard input specifies; return the process's exit status."""
+    load_spec = LoadSpec(**json.load(sys.stdin))
     gc.disable()
     try:
-        measurement = _Run(order, lambda share: _write(share=share)).measure()
+        measurement = _Run(load_spec, lambda share: _write(share=share)).measure()
     except (WrongBytesError, LostClientsError, OSError) as error:
         _write(failure=f"{type(error).__name__}: {error}")
         return 1

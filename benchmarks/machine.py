@@ -39,7 +39,7 @@ class Cores:
 
 @contextlib.contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """Have the processes started meanwhile run on one core only."""
+    """Restrict the processes that are started within the block to one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -63,7 +63,7 @@ def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 def describe(cores: Cores) -> tuple[str, ...]:
-    """Return what a reader has to know about the machine; nothing that identifies it."""
+    """Return what a reader of the figures has to know about the machine, without identifying it."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     where = "server and load share one core" if cores.shared else "server and load on one core each"
     return (

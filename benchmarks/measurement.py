@@ -1,4 +1,4 @@
-"""What one run of the load against one server has found."""
+"""The result of one run of the load against one server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ if TYPE_CHECKING:
 class Measurement:
     """The figures of one server with one number of clients.
 
-    `cpu_us` is server CPU time in microseconds per frame received in the window, `load_us` the
-    load generator's own; `others` is how many cores anything else kept busy. Lags are milliseconds
-    from a message's timestamp to its arrival. `rss_kib` is resident memory in KiB per client,
-    `grown_mib` by how many MiB it grew within the window, `handshakes` are per second. `drops`
-    counts messages owed but not received, `lost` clients that the server disconnected, `failed`
-    error messages, `cut` stalled clients that the server no longer holds. `ends` are how an
-    attacker's connections ended, and how often, and `loop_lag_ms` what the hub's event loop was
-    never later than, by its own figures.
+    Attributes:
+        clients: clients that read all they were sent.
+        stalled: clients that read nothing after their handshake.
+        frames: frames received in the window.
+        cpu_us: server CPU time in microseconds per frame received in the window.
+        load_us: the load generator's own CPU time in microseconds per such frame.
+        others: how many cores other processes kept busy.
+        lag_p50_ms: median of the milliseconds from a message's timestamp to its arrival.
+        lag_p99_ms: their 99th percentile.
+        lag_max_ms: their maximum.
+        rss_kib: growth of the server's resident memory while clients connected, in KiB per client.
+        grown_mib: further growth within the window, in MiB.
+        handshakes: handshakes per second.
+        drops: messages that clients were owed and did not receive.
+        lost: clients that the server disconnected.
+        failed: error messages among those received.
+        cut: stalled clients whose connections the server has closed.
+        ends: an attacker's connections, counted by how they ended.
+        loop_lag_ms: the smallest bound of the hub's own loop-lag histogram that covers all samples.
     """
 
     clients: int

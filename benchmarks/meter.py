@@ -1,4 +1,4 @@
-"""What a process uses, seen from outside it."""
+"""The resources that a process uses, read from outside it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Meter:
     def cpu_seconds(self) -> float:
         """Return the user and system time of all its threads so far.
 
-        It is what psutil reports, in nanoseconds instead of psutil's 10 ms: with 100 clients
-        the whole window holds less than one such step.
+        It is the figure that psutil reports in steps of 10 ms, but in nanoseconds: with 100 clients
+        the whole window takes less than one such step.
         """
         try:
             return time.clock_gettime(self._clock)
@@ -41,9 +41,9 @@ class Meter:
 
 
 def busy_seconds() -> float:
-    """Return the CPU time that all of the machine's cores have spent on anything so far.
+    """Return the CPU time that all cores of the machine have been busy so far.
 
-    It includes what a hypervisor has given to other machines meanwhile.
+    It includes the time that a hypervisor gave to other machines (steal).
     """
     times = psutil.cpu_times()
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal

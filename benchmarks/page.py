@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 _TERMS: Final = """\
 The page of a hub on this machine in headless Chromium without a graphics card, with a fresh
 profile each time. **First chart** is from the beginning of the navigation to the moment at which
-the first chart has its line, and **with the past** to that at which the line reaches back to when
-the hub began. **Weight** is the sum of all bodies of a first visit, the feed's messages left out,
+the first chart has its line, and **with history** to the one at which the line reaches back to the
+hub's start. **Weight** is the sum of all bodies of a first visit, the feed's messages left out,
 uncompressed. **A frame** draws all six charts, an hour of seconds in each of their eleven lines,
 after one more message: the time of script and layout, and then the time from picture to picture
 while the page does so for each of them, which is 16.7 ms where the browser keeps up. The page
 does it once a second. The lines are waves with a tenth of noise, or nothing but noise."""
 
 _WATCH: Final = """
-const begun = () => document.querySelector("#cpu .line-1")?.getAttribute("d") ?? "";
+const path = () => document.querySelector("#cpu .line-1")?.getAttribute("d") ?? "";
 window.first = window.full = null;
 new MutationObserver(() => {
-    const line = begun();
+    const line = path();
     if (line) window.first ??= performance.now();
     if (line.split(/[MLV]/).length > 10) window.full ??= performance.now();
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["d"] });
@@ -44,16 +44,16 @@ new MutationObserver(() => {
 
 _DRAW: Final = """async (noise) => {
     const { Chart } = await import("./static/chart.js");
-    const { Past } = await import("./static/past.js");
+    const { Series } = await import("./static/series.js");
     const format = (value) => value.toFixed(1);
     const lines = [1, 2, 1, 3, 2, 2];
-    const past = new Past(Array.from({ length: 11 }, (_, line) => (m) => m.values[line]), 3600);
+    const series = new Series(Array.from({ length: 11 }, (_, line) => (m) => m.values[line]), 3600);
     const start = Date.UTC(2026, 0, 1);
     let second = 0;
     const add = () => {
         const wave = (line) => (100 - noise) / 2 * (1 + Math.sin(line + second / 300));
         const values = Array.from({ length: 11 }, (_, line) => wave(line) + noise * Math.random());
-        past.add({ timestamp: new Date(start + 1000 * second++).toISOString(), values });
+        series.add({ timestamp: new Date(start + 1000 * second++).toISOString(), values });
     };
     for (let count = 0; count < 3600; count += 1) add();
     const figures = [...document.querySelectorAll("figure")].slice(0, 6);
@@ -65,7 +65,7 @@ _DRAW: Final = """async (noise) => {
     const draw = () => {
         let column = 0;
         charts.forEach((chart, index) => {
-            chart.draw(past, past.columns.slice(column, (column += lines[index])), 1);
+            chart.draw(series, series.columns.slice(column, (column += lines[index])), 1);
         });
     };
     const picture = () => new Promise(requestAnimationFrame);
@@ -73,29 +73,29 @@ _DRAW: Final = """async (noise) => {
     const took = [], apart = [];
     let before = await picture();
     for (let count = 0; count < 240; count += 1) {
-        const begun = performance.now();
+        const started = performance.now();
         add();
         draw();
         document.body.getBoundingClientRect();
-        took.push(performance.now() - begun);
+        took.push(performance.now() - started);
         const now = await picture();
         apart.push(now - before);
         before = now;
     }
-    return { took: took.slice(20), apart: apart.slice(20), points: past.times.length };
+    return { took: took.slice(20), apart: apart.slice(20), points: series.times.length };
 }"""
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """One first visit: milliseconds to the first chart and to the one with the past; its bytes."""
+class Visit:
+    """A first visit: milliseconds to the first line and to the whole history, and its bytes."""
 
     first: float
     full: float
     weight: int
 
 
-def _visit(running: Browser, url: str) -> Ticket:
+def _visit(running: Browser, url: str) -> Visit:
     context = running.new_context()
     page = context.new_page()
     sizes: list[int] = []
@@ -105,11 +105,11 @@ def _visit(running: Browser, url: str) -> Ticket:
     _until(page, "window.full")
     first, full = page.evaluate("[first, full]")
     context.close()
-    return Ticket(first, full, sum(sizes))
+    return Visit(first, full, sum(sizes))
 
 
 def _until(page: Page, expression: str) -> None:
-    """Wait for something; the page's policy keeps Playwright's own way of waiting out."""
+    """Wait until an expression is true; the page's policy forbids Playwright's own wait."""
     while not page.evaluate(expression):
         time.sleep(0.01)
 
@@ -123,17 +123,17 @@ def _drawing(running: Browser, url: str, noise: int) -> dict[str, Any]:
 
 
 def _tabs(running: Browser, port: int, count: int) -> tuple[int, int]:
-    """Return how many clients and views the hub has once so many tabs show the page."""
+    """Return how many clients and views the hub has once `count` tabs show the page."""
     context = running.new_context()
     for _ in range(count):
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#state[data-state=live]").wait_for()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        figures = answer.read().decode()
+        metrics = answer.read().decode()
     context.close()
-    clients = re.search(r'^hub_clients\{transport="websocket"\} (\d+)', figures, re.MULTILINE)
-    views = re.search(r"^hub_views (\d+)", figures, re.MULTILINE)
+    clients = re.search(r'^hub_clients\{transport="websocket"\} (\d+)', metrics, re.MULTILINE)
+    views = re.search(r"^hub_views (\d+)", metrics, re.MULTILINE)
     return (int(clients[1]), int(views[1])) if clients and views else (-1, -1)
 
 
@@ -146,13 +146,13 @@ def _spread(values: Sequence[float], unit: str = "ms") -> str:
 def _lines(visits: int, tabs: int) -> list[tuple[str, str]]:
     with running_hub() as port, browser() as running:
         url = f"http://127.0.0.1:{port}/"
-        time.sleep(15)  # so that there is a past
+        time.sleep(15)  # so that there is a history
         seen = [_visit(running, url) for _ in range(visits)]
         calm, noisy = (_drawing(running, url, noise) for noise in (10, 100))
         clients, views = _tabs(running, port, tabs)
     return [
         (f"first chart, {visits} visits", _spread([one.first for one in seen])),
-        ("with the past", _spread([one.full for one in seen])),
+        ("with history", _spread([one.full for one in seen])),
         ("weight", f"{max(one.weight for one in seen) / 1024:.1f} KiB"),
         ("a frame of hours, drawn", _spread(calm["took"])),
         ("from picture to picture", _spread(calm["apart"])),

@@ -33,7 +33,7 @@ _FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, fl
 
 
 def _work() -> None:
-    """Keep a core busy now and then, so that there is something to see."""
+    """Keep a core busy at random times, so that the charts show a changing load."""
     while True:
         busy = time.monotonic() + random.uniform(0.1, 2)
         while time.monotonic() < busy:
@@ -56,7 +56,7 @@ def _take_page(port: int) -> None:
         page = running.new_page(viewport={"width": 1280, "height": 640})
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#panels").wait_for()
-        time.sleep(_SECONDS)  # families that nobody follows have no past
+        time.sleep(_SECONDS)  # families without a subscriber have no history yet
         page.screenshot(path=_OUTPUT / "page.png")
 
 
@@ -76,14 +76,14 @@ async def _take_screen(port: int) -> None:
     with Screen("ws://127.0.0.1:54112", clock=clock, console=console) as screen:
         with anyio.move_on_after(3):
             await Follower(options, screen, clock=clock).run()
-    console.export_text()  # forgets what was drawn meanwhile
+    console.export_text()  # clears the frames recorded so far
     console.print(screen.render())
     svg = console.export_svg(title="python -m hub watch", code_format=_FORMAT, unique_id="watch")
     (_OUTPUT / "watch.svg").write_text(svg)
 
 
 def main() -> int:
-    """Take both; return the process's exit status."""
+    """Take both pictures; return the process's exit status."""
     _OUTPUT.mkdir(parents=True, exist_ok=True)
     try:
         with _working(), running_hub() as port:

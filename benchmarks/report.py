@@ -1,4 +1,4 @@
-"""What is written about a comparison: tables in Markdown and one chart in SVG."""
+"""The report of a comparison: tables in Markdown and one chart in SVG."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.contenders import FLOOR, HUB, PLAIN, Contender
+from benchmarks.targets import FLOOR, HUB, PLAIN, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,15 +54,15 @@ _DISTURBED: Final = 0.1  # cores
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was found out about one server with one number of clients."""
+    """The measurement of one server with one number of clients."""
 
-    contender: Contender
+    target: Target
     measurement: Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole comparison: its rows, what a reader must be told, and the machine it ran on."""
+    """A whole comparison: its rows, notes for the reader, and the machine it ran on."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -112,7 +112,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row, floor: float | None, plain: float | None) -> tuple[str, ...]:
     found = row.measurement
     return (
-        f"**{row.contender.title}**" if row.contender.key == HUB else row.contender.title,
+        f"**{row.target.title}**" if row.target.key == HUB else row.target.title,
         f"{found.cpu_us:.1f}",
         _ratio(found.cpu_us, floor),
         _ratio(found.cpu_us, plain),
@@ -127,7 +127,7 @@ def _cells(row: Row, floor: float | None, plain: float | None) -> tuple[str, ...
 
 
 def _cpu_of(rows: Sequence[Row], key: str) -> float | None:
-    return next((row.measurement.cpu_us for row in rows if row.contender.key == key), None)
+    return next((row.measurement.cpu_us for row in rows if row.target.key == key), None)
 
 
 def _ratio(value: float, base: float | None) -> str:
@@ -135,24 +135,24 @@ def _ratio(value: float, base: float | None) -> str:
 
 
 def incidents(rows: Sequence[Row]) -> list[str]:
-    """Return what happened during the measurements that a reader has to know."""
-    told = []
+    """Return the events during the measurements that a reader has to know of."""
+    notes = []
     if busy := [row for row in rows if row.measurement.others > _DISTURBED]:
         most = max(row.measurement.others for row in busy)
-        told.append(
+        notes.append(
             f"Something else ran during {len(busy)} of {len(rows)} measurements, "
             f"on up to {most:.2f} cores: figures of this run are too high."
         )
     for row in rows:
         where, found = (
-            f"{row.contender.title}, {row.measurement.clients:,} clients",
+            f"{row.target.title}, {row.measurement.clients:,} clients",
             row.measurement,
         )
         if found.lost:
-            told.append(f"{where}: the server disconnected {found.lost:,} clients.")
+            notes.append(f"{where}: the server disconnected {found.lost:,} clients.")
         if found.failed:
-            told.append(f"{where}: {found.failed:,} of the messages were error messages.")
-    return told
+            notes.append(f"{where}: {found.failed:,} of the messages were error messages.")
+    return notes
 
 
 def _cpu(rows: Sequence[Row]) -> list[float]:
@@ -166,18 +166,18 @@ def _lag(rows: Sequence[Row]) -> list[float]:
 def _panel(heading: str, rows: Sequence[Row], values: Sequence[float], top: int) -> str:
     lines = [f'<text class="heading" x="{_LEFT}" y="{top}">{escape(heading)}</text>\n']
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
-        lines.append(_bar(row.contender, value, max(values), top + 10 + place * _PITCH))
+        lines.append(_bar(row.target, value, max(values), top + 10 + place * _PITCH))
     bottom = top + 10 + len(rows) * _PITCH
     lines.append(f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{top + 8}" y2="{bottom}"/>\n')
     return "".join(lines)
 
 
-def _bar(contender: Contender, value: float, longest: float, top: int) -> str:
+def _bar(target: Target, value: float, longest: float, top: int) -> str:
     kinds = {HUB: "hub", "pump": "hub", FLOOR: "floor", "floor-python": "floor"}
     width = _LONGEST * value / longest if longest else 0
     return (
-        f'<text x="{_LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(contender.title)}</text>'
-        f'<rect class="{kinds.get(contender.key, "other")}" x="{_LEFT}" y="{top}" '
+        f'<text x="{_LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(target.title)}</text>'
+        f'<rect class="{kinds.get(target.key, "other")}" x="{_LEFT}" y="{top}" '
         f'width="{width:.1f}" height="{_PITCH - 6}" rx="2"/>'
         f'<text x="{_LEFT + width + 6:.1f}" y="{top + 13}">{value:,.1f}</text>\n'
     )

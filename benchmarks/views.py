@@ -1,4 +1,4 @@
-"""What many different views cost beside one: `python -m benchmarks.views`."""
+"""What many different views cost compared with one: `python -m benchmarks.views`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
-from benchmarks.bench import Cell, measure_all, report_to
-from benchmarks.contenders import HUB, python_contenders
+from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import table
 from benchmarks.servers.feed import PATH
+from benchmarks.targets import HUB, python_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +25,11 @@ _HEAD: Final = ("views", "CPU us/frame", "lag p50 ms", "p99", "missed", "KiB/cli
 _TERMS: Final = """\
 Every client gets one message a second. The views are different choices among four percentages,
 with and without `partial` and `seq`, and clients take them in turn; so the messages of many views
-are a little shorter than those of the one, which has all four. Rounds take turns, too."""
+are a little shorter than those of the one, which has all four. The two kinds alternate."""
 
 
 def views(count: int) -> tuple[str, ...]:
-    """Return the paths of so many different views, those with the most metrics first."""
+    """Return the paths of `count` different views, those with the most metrics first."""
     chosen = (
         f"{PATH}?metrics={','.join(names)}&partial={partial}&seq={seq}"
         for size in range(len(_METRICS), 0, -1)
@@ -42,7 +42,7 @@ def views(count: int) -> tuple[str, ...]:
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.views", description=__doc__)
-    parser.add_argument("--clients", type=int, default=9000, help="(default: 9000)")
+    parser.add_argument("--clients", type=int, default=9000, help="all clients (default: 9000)")
     parser.add_argument("--views", type=int, default=50, help="at most 60 (default: 50)")
     parser.add_argument("--seconds", type=int, default=10, help="of each round (default: 10)")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind (default: 3)")
@@ -64,13 +64,13 @@ def _line(count: int, found: Measurement) -> tuple[str, ...]:
 
 
 def render(rounds: Sequence[tuple[int, Measurement]], environment: Sequence[str]) -> str:
-    """Return the report as Markdown; `rounds` are numbers of views with what was found."""
+    """Return the report as Markdown; each round is a number of views and its measurement."""
     one, many = sorted({count for count, _ in rounds})
     medians = {
         count: statistics.median(found.cpu_us for other, found in rounds if other == count)
         for count in (one, many)
     }
-    said = (
+    summary = (
         f"The median of {many} views is {medians[many]:.2f} us per frame, that of {one} is "
         f"{medians[one]:.2f}: a ratio of {medians[many] / medians[one]:.2f}."
     )
@@ -78,7 +78,7 @@ def render(rounds: Sequence[tuple[int, Measurement]], environment: Sequence[str]
         "# Many views",
         f"{rounds[0][1].clients:,} clients. {_TERMS}",
         "\n".join(table(_HEAD, [_line(count, found) for count, found in rounds])),
-        said,
+        summary,
         "\n".join(f"- {line}" for line in environment),
     )
     return "\n\n".join(parts) + "\n"
@@ -87,14 +87,14 @@ def render(rounds: Sequence[tuple[int, Measurement]], environment: Sequence[str]
 def _run(options: argparse.Namespace) -> str:
     clients = min(options.clients, machine.raise_descriptor_limit())
     cores = machine.Cores.split()
-    hub = next(one for one in python_contenders() if one.key == HUB)
-    cells = [
-        Cell(hub, clients, options.seconds, paths=views(count))
+    hub = next(one for one in python_targets() if one.key == HUB)
+    cases = [
+        Case(hub, clients, options.seconds, paths=views(count))
         for _ in range(options.rounds)
         for count in (1, options.views)
     ]
-    found = measure_all(cells, cores)
-    rounds = [(len(cell.paths), one) for cell, one in zip(cells, found, strict=True)]
+    found = measure_all(cases, cores)
+    rounds = [(len(case.paths), one) for case, one in zip(cases, found, strict=True)]
     return render(rounds, machine.describe(cores))
 
 

@@ -1,4 +1,4 @@
-"""What the bytes of the feed have to be, so that only right frames are counted."""
+"""Parses the bytes of the feed strictly, so that only correct frames are counted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Message:
 
 
 def read_frame(data: bytes) -> Frame | None:
-    """Return the first frame in `data`, or None while it is not whole yet.
+    """Return the first frame in `data`, or None while it is incomplete.
 
     Raises `WrongBytesError` as soon as the bytes cannot become an unmasked, unfragmented text,
     ping, pong or close frame with its length in the shortest form.
@@ -82,9 +82,9 @@ def _payload_span(data: bytes) -> tuple[int, int | None]:
 
 
 def read_message(payload: bytes, views: Collection[Sequence[str]] = (DEFAULT,)) -> Message:
-    """Return what a text frame's payload says; raises `WrongBytesError` unless it is exact.
+    """Return the message in a text frame's payload; raises `WrongBytesError` unless it is exact.
 
-    `views` are the metrics that a message may have, in their order; it may be numbered, too.
+    `views` are the metrics that a message may have, in this sequence; it may also have a `seq`.
     """
     try:
         pairs = json.loads(

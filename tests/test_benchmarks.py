@@ -18,14 +18,14 @@ if not sys.platform.startswith("linux"):
     pytest.skip("the benchmarks need Linux", allow_module_level=True)
 
 from benchmarks import isolation, views
-from benchmarks.bench import BenchError, Cell, measure
-from benchmarks.contenders import Contender, python_contenders
-from benchmarks.crowd import Crowd, LostClientsError
+from benchmarks.bench import BenchError, Case, measure
+from benchmarks.clients import Clients, LostClientsError
 from benchmarks.machine import Cores, fitting
 from benchmarks.measurement import Measurement, percentile
 from benchmarks.meter import Meter
 from benchmarks.report import Report, Row
 from benchmarks.servers.feed import message
+from benchmarks.targets import Target, python_targets
 from benchmarks.wire import (
     WrongBytesError,
     accept_key,
@@ -173,26 +173,26 @@ ANSWER = (
 
 
 class Peer:
-    """A server whose every byte is the test's, with the crowd that is its clients."""
+    """A server whose every byte is the test's, beside the clients of it that are under test."""
 
-    def __init__(self, listener: socket.socket, crowd: Crowd) -> None:
+    def __init__(self, listener: socket.socket, clients: Clients) -> None:
         self.listener = listener
-        self.crowd = crowd
-        self.clients: list[socket.socket] = []
+        self.clients = clients
+        self.connections: list[socket.socket] = []
 
     def open(self, count: int = 1, answer: bytes = ANSWER, *, piece: int = 4096) -> None:
         """Connect clients, which get the answer in pieces, %s in it standing for the accept key."""
         answering = threading.Thread(target=self._answer, args=(count, answer, piece))
         answering.start()
         try:
-            self.crowd.open(count, 8, patience=5)
+            self.clients.open(count, 8, timeout=5)
         finally:
             answering.join()
 
     def _answer(self, count: int, answer: bytes, piece: int) -> None:
         for _ in range(count):
             client, _ = self.listener.accept()
-            self.clients.append(client)
+            self.connections.append(client)
             key = re.search(rb"Sec-WebSocket-Key: (\S+)", client.recv(4096))
             assert key is not None
             whole = answer.replace(b"%s", accept_key(key[1]))
@@ -200,38 +200,38 @@ class Peer:
                 client.sendall(whole[start : start + piece])
 
     def send(self, data: bytes, client: int = 0) -> None:
-        """Send to one client, and have the crowd take what is there."""
+        """Send to one client, and have the clients receive what is there."""
         if data:
-            self.clients[client].sendall(data)
+            self.connections[client].sendall(data)
         # The second answer ends the run, so that it takes exactly one batch of events.
-        self.crowd.run(time.time() + 5, enough=iter((False, True)).__next__)
+        self.clients.run(time.time() + 5, enough=iter((False, True)).__next__)
 
     def arrivals(self) -> dict[bytes, int]:
-        return {tick.frame: len(tick.arrivals) for tick in self.crowd.ticks.values()}
+        return {tick.frame: len(tick.arrivals) for tick in self.clients.ticks.values()}
 
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        Crowd(listener.getsockname()[1], ["/feed"]) as crowd,
+        Clients(listener.getsockname()[1], ["/feed"]) as clients,
     ):
         listener.settimeout(5)
-        peer = Peer(listener, crowd)
+        peer = Peer(listener, clients)
         yield peer
-        for client in peer.clients:
+        for client in peer.connections:
             client.close()
 
 
 class TestHandshakes:
     def test_all_clients_are_connected(self, peer: Peer) -> None:
         peer.open(20)
-        assert len(peer.clients) == 20
+        assert len(peer.connections) == 20
 
     def test_an_answer_may_come_byte_by_byte(self, peer: Peer) -> None:
         peer.open(1, ANSWER + FRAME, piece=1)
-        peer.clients[0].sendall(frame(46))
-        peer.crowd.run(time.time() + 5, enough=lambda: len(peer.crowd.ticks) == 2)
+        peer.connections[0].sendall(frame(46))
+        peer.clients.run(time.time() + 5, enough=lambda: len(peer.clients.ticks) == 2)
         assert peer.arrivals() == {FRAME: 1, frame(46): 1}
 
     def test_frames_may_follow_in_the_same_segment(self, peer: Peer) -> None:
@@ -259,8 +259,8 @@ class TestHandshakes:
     def test_a_server_that_hangs_up_is_an_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with Crowd(port, ["/feed"]) as crowd, pytest.raises(LostClientsError):
-            crowd.open(3, 1)
+        with Clients(port, ["/feed"]) as clients, pytest.raises(LostClientsError):
+            clients.open(3, 1)
 
 
 class TestDelivery:
@@ -290,9 +290,9 @@ class TestDelivery:
         stamps = [f"{minute:02d}:{second:02d}" for minute in range(15) for second in range(60)]
         data = b"".join(text_frame(payload().replace("30:45", stamp)) for stamp in stamps)
         assert len(data) > 65536
-        peer.clients[0].sendall(data)
-        peer.crowd.run(time.time() + 5, enough=lambda: len(peer.crowd.ticks) == len(stamps))
-        assert len(peer.crowd.ticks) == len(stamps)
+        peer.connections[0].sendall(data)
+        peer.clients.run(time.time() + 5, enough=lambda: len(peer.clients.ticks) == len(stamps))
+        assert len(peer.clients.ticks) == len(stamps)
 
     def test_a_frame_that_is_late_counts_for_its_own_message(self, peer: Peer) -> None:
         peer.open(2)
@@ -305,22 +305,24 @@ class TestDelivery:
         before = time.time()
         peer.send(FRAME, 0)
         peer.send(FRAME, 1)
-        arrivals = peer.crowd.ticks[FRAME].arrivals
+        arrivals = peer.clients.ticks[FRAME].arrivals
         assert before <= arrivals[0] <= arrivals[1] <= time.time()
 
     def test_a_ping_is_answered(self, peer: Peer) -> None:
         peer.open()
         peer.send(b"\x89\x02hi")
-        assert peer.clients[0].recv(100) == pong_frame(b"hi")
+        assert peer.connections[0].recv(100) == pong_frame(b"hi")
 
     @pytest.mark.parametrize("farewell", [b"\x88\x02\x03\xe8", b""], ids=["close", "hang-up"])
-    def test_a_client_that_the_server_leaves_is_lost(self, peer: Peer, farewell: bytes) -> None:
+    def test_a_client_that_the_server_disconnects_is_lost(
+        self, peer: Peer, farewell: bytes
+    ) -> None:
         peer.open(2)
         if not farewell:
-            peer.clients[0].shutdown(socket.SHUT_WR)
+            peer.connections[0].shutdown(socket.SHUT_WR)
         peer.send(farewell)
         peer.send(FRAME, 1)
-        assert (peer.crowd.lost, peer.arrivals()) == (1, {FRAME: 1})
+        assert (peer.clients.lost, peer.arrivals()) == (1, {FRAME: 1})
 
     @pytest.mark.parametrize(
         "data",
@@ -372,7 +374,7 @@ MEASUREMENT = Measurement(
 
 def row(key: str, title: str, **changed: float) -> Row:
     figures: dict[str, Any] = changed
-    return Row(Contender(key, title, ()), replace(MEASUREMENT, **figures))
+    return Row(Target(key, title, ()), replace(MEASUREMENT, **figures))
 
 
 class TestReports:
@@ -430,10 +432,10 @@ VIEW_ROUNDS = [(1, 10.0), (50, 12.0), (1, 10.0), (50, 11.0), (1, 99.0), (50, 10.
 
 class TestViews:
     def test_all_views_are_different_for_the_hub(self) -> None:
-        offer = Hub().catalog()
+        catalog = Hub().catalog()
         paths = views.views(50)
         queries = [path.partition("?")[2].encode() for path in paths]
-        assert len({parse(query, FEED, offer).view for query in queries}) == len(paths) == 50
+        assert len({parse(query, FEED, catalog).view for query in queries}) == len(paths) == 50
 
     def test_a_message_of_a_view_is_checked_for_its_own_metrics(self) -> None:
         text = f'{{"memory":60.2,"timestamp":"{STAMP}","seq":7}}'.encode()
@@ -454,28 +456,28 @@ class TestMachine:
 
 
 class TestEndToEnd:
-    def cell(self, *command: str) -> Cell:
-        return Cell(Contender("x", "a server", command), clients=5, seconds=1)
+    def case(self, *command: str) -> Case:
+        return Case(Target("x", "a server", command), clients=5, seconds=1)
 
     def test_the_python_floor_delivers_everything(self) -> None:
-        (floor,) = (one for one in python_contenders() if one.key == "floor-python")
+        (floor,) = (one for one in python_targets() if one.key == "floor-python")
         shares: list[float] = []
-        found = measure(Cell(floor, clients=5, seconds=1, stalled=2), Cores.split(), shares.append)
+        found = measure(Case(floor, clients=5, seconds=1, stalled=2), Cores.split(), shares.append)
         assert (found.clients, found.frames, found.drops, found.lost, found.cut) == (5, 5, 0, 0, 0)
         assert 0 < found.lag_p50_ms <= found.lag_p99_ms <= found.lag_max_ms
         assert found.cpu_us > 0
         assert shares == [1.0]
 
     def test_the_hub_delivers_every_view(self) -> None:
-        hub = next(one for one in python_contenders() if one.key == "hub")
-        cell = Cell(hub, clients=9, seconds=1, paths=views.views(9))
-        found = measure(cell, Cores.split(), lambda _: None)
+        hub = next(one for one in python_targets() if one.key == "hub")
+        case = Case(hub, clients=9, seconds=1, paths=views.views(9))
+        found = measure(case, Cores.split(), lambda _: None)
         assert (found.frames, found.drops, found.lost) == (9, 0, 0)
 
     def test_a_server_that_does_not_start_is_an_error(self) -> None:
-        cell = self.cell(sys.executable, "-c", "raise SystemExit('no port left')")
+        case = self.case(sys.executable, "-c", "raise SystemExit('no port left')")
         with pytest.raises(BenchError, match="no port left"):
-            measure(cell, Cores.split(), lambda _: None)
+            measure(case, Cores.split(), lambda _: None)
 
     def test_one_wrong_frame_ends_the_run(self) -> None:
         program = (
@@ -485,4 +487,4 @@ class TestEndToEnd:
             "floor._Floor().run()\n"
         )
         with pytest.raises(BenchError, match="NaN is not JSON"):
-            measure(self.cell(sys.executable, "-c", program), Cores.split(), lambda _: None)
+            measure(self.case(sys.executable, "-c", program), Cores.split(), lambda _: None)

@@ -16,8 +16,8 @@ class _Clients:
     def __init__(self) -> None:
         self._connections: Final[set[ServerConnection]] = set()
 
-    async def welcome(self, connection: ServerConnection) -> None:
-        """Hold one client until it goes."""
+    async def handle(self, connection: ServerConnection) -> None:
+        """Keep one client until it disconnects."""
         self._connections.add(connection)
         try:
             await connection.wait_closed()
@@ -25,7 +25,7 @@ class _Clients:
             self._connections.discard(connection)
 
     async def publish(self) -> None:
-        """Send a message a second to everybody, for ever."""
+        """Send a message a second to all clients, until cancelled."""
         async for text in messages():
             broadcast(self._connections, text)
 
@@ -34,8 +34,8 @@ async def _main() -> None:
     clients = _Clients()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    # Its own backlog of 100 would make the burst of handshakes measure lost SYNs.
-    async with serve(clients.welcome, "127.0.0.1", 0, compression=None, backlog=2048) as server:
+    # With its default backlog of 100 the burst of handshakes would measure lost SYNs.
+    async with serve(clients.handle, "127.0.0.1", 0, compression=None, backlog=2048) as server:
         publishing = asyncio.create_task(clients.publish())
         announce(next(iter(server.sockets)).getsockname()[1])
         await stopped.wait()

@@ -1,4 +1,4 @@
-"""The messages that every server here sends: of the hub's shape, without sampling anything."""
+"""The messages that these servers send: of the hub's form, with made-up figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERVAL: Final = 1.0
 
 
 def message(count: int) -> str:
-    """Return the message of one tick, stamped now; only its cpu changes, with the count."""
+    """Return the message of one tick with the time of now; its `cpu` depends on the count."""
     stamp = datetime.now(UTC).isoformat(timespec="microseconds")
     cpu = 10 + count % 800 / 10
     return f'{{"cpu":{cpu:.1f},"memory":60.2,"disk":45.3,"timestamp":"{stamp}"}}'
@@ -33,5 +33,5 @@ async def messages() -> AsyncIterator[str]:
 
 
 def announce(port: int) -> None:
-    """Say on stderr that the server takes connections, in the words the runner waits for."""
+    """Write the line to stderr from which the runner learns that the server listens, and where."""
     print(f"running on http://127.0.0.1:{port}", file=sys.stderr, flush=True)

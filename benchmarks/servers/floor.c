@@ -1,6 +1,7 @@
 /* The least any server can do that sends to each client separately: one thread, epoll for
- * accepting and shaking hands, and one send() for each client a second. It answers any request
- * that has a key and drops whoever cannot take a frame at once: the floor, not a server to use. */
+ * accepting and handshakes, and one send() for each client a second. It answers any request
+ * that has a key and drops a client whose socket does not accept a frame at once: the floor, not a
+ * server to use. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 
 enum { MAX_FDS = 65536, EVENTS = 1024, REQUEST = 4096 };
 
-static int clients[MAX_FDS];    /* descriptors of all who have shaken hands, without gaps */
+static int clients[MAX_FDS];    /* descriptors after their handshake, without gaps */
 static int place[MAX_FDS];      /* where in clients a descriptor is, plus one; 0 if it is not */
 static int count;
 
@@ -66,7 +67,7 @@ static void base64_20(const unsigned char digest[20], char text[28]) {
     text[27] = '=';
 }
 
-static void leave(int fd) {
+static void disconnect(int fd) {
     if (place[fd]) {
         int last = clients[--count];
         clients[place[fd] - 1] = last;
@@ -76,7 +77,7 @@ static void leave(int fd) {
     close(fd);
 }
 
-static void shake(int fd, const char *request) {
+static void handshake(int fd, const char *request) {
     static const char field[] = "sec-websocket-key:", suffix[] =
         "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     const char *key = strcasestr(request, field);
@@ -94,7 +95,7 @@ static void shake(int fd, const char *request) {
     int size = snprintf(reply, sizeof reply,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
-    if (send(fd, reply, (size_t)size, MSG_NOSIGNAL) != size) { leave(fd); return; }
+    if (send(fd, reply, (size_t)size, MSG_NOSIGNAL) != size) { disconnect(fd); return; }
     clients[count++] = fd;
     place[fd] = count;
 }
@@ -102,10 +103,10 @@ static void shake(int fd, const char *request) {
 static void read_from(int fd) {
     char request[REQUEST + 1];
     ssize_t size = recv(fd, request, REQUEST, 0);
-    if (size == 0 || (size < 0 && errno != EAGAIN)) { leave(fd); return; }
+    if (size == 0 || (size < 0 && errno != EAGAIN)) { disconnect(fd); return; }
     if (size < 0 || place[fd]) return;
     request[size] = 0;
-    shake(fd, request);
+    handshake(fd, request);
 }
 
 static void accept_all(int listener, int poll) {
@@ -133,7 +134,7 @@ static void broadcast(unsigned tick) {
     for (int i = 0; i < count;) {
         int fd = clients[i];
         if (send(fd, frame, (size_t)size + 2, MSG_NOSIGNAL) == size + 2) i++;
-        else leave(fd);         /* the last client takes its place */
+        else disconnect(fd);         /* the last client takes its place */
     }
 }
 

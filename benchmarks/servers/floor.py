@@ -1,8 +1,8 @@
 """The least a server in Python can do: raw sockets, and one `socket.send` for each client.
 
-It answers any request that has a key, reads nothing afterwards, keeps no buffers and drops
-whoever cannot take a frame at once. Nothing in Python that sends to each client separately
-can be cheaper; it is the floor, not a server to use.
+It answers any request that has a key, reads nothing afterwards, keeps no buffers and drops a
+client whose socket does not accept a frame at once. Nothing in Python that sends to each client
+separately can be cheaper; it is the floor, not a server to use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The feed as it is mostly written with Starlette: a queue and two tasks for each client."""
+"""The feed in the usual Starlette style: a queue and two tasks for each client."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ async def _receive(websocket: WebSocket) -> None:
 
 
 class _Clients:
-    """Everybody who is connected, and the task that gives each of them every message."""
+    """The connected clients, and the task that gives each of them every message."""
 
     def __init__(self) -> None:
         self._queues: Final[set[asyncio.Queue[str]]] = set()
 
-    async def welcome(self, websocket: WebSocket) -> None:
-        """Serve one client until it goes."""
+    async def handle(self, websocket: WebSocket) -> None:
+        """Serve one client until it disconnects."""
         await websocket.accept()
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._queues.add(queue)
@@ -52,7 +52,7 @@ class _Clients:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def publish(self) -> None:
-        """Put a message a second into every queue, for ever."""
+        """Put a message a second into every queue, until cancelled."""
         async for text in messages():
             for queue in self._queues:
                 queue.put_nowait(text)
@@ -68,7 +68,7 @@ class _Clients:
 def create() -> Starlette:
     """Return the application."""
     clients = _Clients()
-    return Starlette(routes=[WebSocketRoute(PATH, clients.welcome)], lifespan=clients.publishing)
+    return Starlette(routes=[WebSocketRoute(PATH, clients.handle)], lifespan=clients.publishing)
 
 
 if __name__ == "__main__":

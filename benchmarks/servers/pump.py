@@ -1,4 +1,4 @@
-"""The hub as an application of somebody else's server: stock uvicorn."""
+"""The hub as an application under stock uvicorn, without its own protocol class."""
 
 from __future__ import annotations
 

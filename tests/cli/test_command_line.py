@@ -410,9 +410,9 @@ def test_a_second_signal_while_stopping_leaves_no_traceback() -> None:
 
 
 @contextmanager
-def crowd(server: ServerProcess, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process of ``count`` clients that all have had a message; kill it in the end."""
-    arguments = [sys.executable, "-m", "tests.support.crowd", str(server.port), str(count)]
+def client_process(server: ServerProcess, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process of ``count`` clients that all have received a message; kill it at the end."""
+    arguments = [sys.executable, "-m", "tests.support.client_process", str(server.port), str(count)]
     with subprocess.Popen(  # noqa: S603 # our own arguments
         arguments, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
     ) as process:
@@ -431,7 +431,7 @@ async def test_of_200_clients_50_are_killed_and_the_others_lose_nothing() -> Non
         async with AsyncExitStack() as stack:
             rest = [await stack.enter_async_context(client(server.url())) for _ in range(150)]
             received = [[(await message(websocket))["timestamp"]] for websocket in rest]
-            with crowd(server, 50) as process:
+            with client_process(server, 50) as process:
                 await server.has_total(200)
                 process.kill()
                 await server.has_total(150)

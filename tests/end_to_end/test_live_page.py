@@ -70,7 +70,7 @@ async def figures(server: ServerProcess) -> dict[str, float]:
     return {name: float(value) for name, value in lines}
 
 
-# What is seen
+# What the page shows
 
 
 async def test_it_shows_the_machine_live(url: str) -> None:
@@ -107,7 +107,7 @@ async def test_an_unknown_range_is_the_shortest(url: str) -> None:
         assert await page.get_by_role("radio", name="1 min").is_checked()
 
 
-async def test_processes_are_shown_to_those_who_have_a_token(url: str) -> None:
+async def test_processes_are_shown_to_a_user_with_a_token(url: str) -> None:
     async with open_page(url, expected=LOST + "|401") as page:
         await live(page)
         rows = page.locator("#processes tr")
@@ -161,12 +161,12 @@ async def test_an_application_s_own_numbers_have_charts_under_any_prefix() -> No
 
 
 def points(path: str) -> list[float]:
-    """Return where in a chart's path, in pixels from the left, there are values."""
+    """Return the places of the values in a chart's path, in pixels from the left."""
     return [int(x) / 10 for x in re.findall(r"[ML](\d+),", path)]
 
 
 def places(times: Sequence[int], width: float) -> list[float]:
-    """Return where in a chart of the last minute values of these times have to be.
+    """Return the places that values of these times must have in a chart of the last minute.
 
     Of those that fall into one column of pixels, only the first has a point of its own.
     """
@@ -177,13 +177,13 @@ def places(times: Sequence[int], width: float) -> list[float]:
 
 
 async def kept(hub: Hub) -> list[int]:
-    """Return the times of all that the hub has kept, in milliseconds as browsers have them."""
-    past = hub.past(View(("cpu",)), 60)
-    return [math.floor(Fraction(str(snapshot.time)) * 1000) for snapshot in past]
+    """Return the times of the snapshots in the hub's history, in milliseconds as browsers use."""
+    snapshots = hub.past(View(("cpu",)), 60)
+    return [math.floor(Fraction(str(snapshot.time)) * 1000) for snapshot in snapshots]
 
 
 async def assert_all_is_shown(page: Page, hub: Hub) -> None:
-    """Stop the hub; then the chart has to have all that is kept, in order, and no other hole."""
+    """Stop the hub; then the chart must show its whole history, in order, without further gaps."""
     await hub.stop()
     box = await page.locator("#cpu svg").bounding_box()
     assert box is not None
@@ -199,7 +199,7 @@ SPARSE: Final = Settings(interval=0.2)
 NARROW: Final = {"width": 700, "height": 900}  # so that charts are wide: two pixels for each value
 
 
-async def test_the_past_is_there_from_the_beginning() -> None:
+async def test_the_chart_begins_with_the_hub_s_history() -> None:
     hub = Hub(SPARSE)
     async with hub.lifespan(), surviving(hub) as port:
         await eventually(lambda: kept(hub), lambda times: len(times) > 10)
@@ -308,7 +308,7 @@ async def test_twenty_tabs_are_twenty_subscribers_of_one_view(
 
 
 async def test_the_module_serves_other_pages_too(url: str) -> None:
-    """With the names and events that its documentation tells."""
+    """It has the names and events of its documentation."""
     async with open_page(url) as page:
         await live(page)
         found: dict[str, Any] = await page.evaluate(
@@ -349,10 +349,10 @@ async def test_a_page_of_another_origin_follows_the_feed_as_the_readme_says(
 
 async def test_where_the_hub_s_clock_is_set_back_the_chart_follows(url: str) -> None:
     script = """async (stamps) => {
-        const { Past } = await import("./static/past.js");
-        const past = new Past([(message) => message.value], 60);
-        stamps.forEach((timestamp, value) => past.add({ timestamp, value }));
-        return { times: past.times, values: past.columns[0] };
+        const { Series } = await import("./static/series.js");
+        const series = new Series([(message) => message.value], 60);
+        stamps.forEach((timestamp, value) => series.add({ timestamp, value }));
+        return { times: series.times, values: series.columns[0] };
     }"""
     stamps = [f"2025-11-10T12:30:{second:02}.000000+00:00" for second in (1, 2, 3, 4, 2, 5)]
     async with open_page(url) as page:
@@ -361,7 +361,7 @@ async def test_where_the_hub_s_clock_is_set_back_the_chart_follows(url: str) -> 
     assert found["times"] == sorted(set(found["times"]))
 
 
-# For everybody
+# Accessibility
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -385,7 +385,7 @@ async def test_it_keeps_to_wcag_aa(url: str, scheme: str, width: int) -> None:
         for rule in (*found["violations"], *found["incomplete"])
         for node in rule["nodes"]
     ]
-    # It does not know what SVG text stands on. That is the panel's colour, as for all the rest.
+    # axe cannot tell the background of SVG text. It is the panel's, as for all other text.
     unknown = [("color-contrast", html) for _, html in wrong if html.startswith("<text")]
     assert [one for one in wrong if one not in unknown] == []
 

@@ -1,4 +1,4 @@
-"""The live page's files: what is served, and what browsers are told to do with it."""
+"""The live page's files: which of them are served, and under which headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from hub import Hub, Settings, create_app
 from tests.support.servers import ServerProcess, serve_here, start_hub
 
-PARTS: Final = ("page.css", "page.js", "chart.js", "bars.js", "past.js", "metrics-feed.js")
+PARTS: Final = ("page.css", "page.js", "chart.js", "bars.js", "series.js", "metrics-feed.js")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def get(server: ServerProcess, path: str, **headers: str) -> httpx2.Response:
 
 
 class Links(HTMLParser):
-    """Collects whatever a page refers to, and what a strict policy would not let it do."""
+    """Collects the links of a page, and the inline styles and scripts that its policy forbids."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The live page: this room's own files, which load nothing from elsewhere."""
+"""The live page: this package's own files, which load nothing from other servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Page"]
 _HERE: Final = Path(__file__).parent
 
 _HEADERS: Final = {
-    "Cache-Control": "no-cache",  # asked for again, but sent again only where it has changed
+    "Cache-Control": "no-cache",  # revalidated, and sent again only after a change
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
@@ -28,24 +28,24 @@ _HEADERS: Final = {
 
 
 class Page:
-    """The page and what it consists of, under a policy that lets it load nothing from elsewhere.
+    """The page and its parts, under a policy that lets it load nothing from other servers.
 
-    All its links are relative: it may be mounted anywhere, as long as its own address ends in a
-    slash.
+    All its links are relative: it may be mounted under any path, as long as its own address ends in
+    a slash.
     """
 
     def __init__(self) -> None:
         self._files = _Files(directory=_HERE)
         self.static = _Files(directory=_HERE / "static")
-        """The ASGI application that serves its parts, under ``static/``."""
+        """The ASGI application that serves the page's parts, for the path ``static/``."""
 
     async def index(self, request: Request) -> Response:
-        """Answer with the page."""
+        """Answer a request for the page itself."""
         return await self._files.get_response("index.html", request.scope)
 
 
 class _Files(StaticFiles):
-    """Adds to each answer what browsers may do with it."""
+    """Adds the headers that tell browsers how to use a file."""
 
     def file_response(
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -1,6 +1,6 @@
 import { element } from "./chart.js";
 
-/** A list of bars, one for each of several things that are so many percent full. */
+/** A list of bars that show percentages, such as of processors or file systems. */
 export class Bars {
   #list;
   #rows = new Map();
@@ -11,17 +11,17 @@ export class Bars {
   }
 
   /**
-   * Show these and no others, in this order.
+   * Show exactly these bars, in the sequence given.
    *
-   * @param {[string, number|null][]} entries each has a name of its own, and a percentage
+   * @param {[string, number|null][]} entries names, each different, and percentages
    */
   show(entries) {
     const names = entries.map(([name]) => name);
-    if (names.join("\n") !== [...this.#rows.keys()].join("\n")) this.#lay(names);
+    if (names.join("\n") !== [...this.#rows.keys()].join("\n")) this.#rebuild(names);
     for (const [name, value] of entries) this.#rows.get(name)(value);
   }
 
-  #lay(names) {
+  #rebuild(names) {
     this.#rows = new Map();
     this.#list.replaceChildren(
       ...names.map((name) => {
@@ -33,7 +33,7 @@ export class Bars {
   }
 }
 
-/** Make a bar; return it and the function that sets its value. */
+/** Create a bar; return its element and the function that sets its value. */
 function bar(name) {
   const fill = element("div", { class: "fill" });
   const range = { role: "meter", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100 };

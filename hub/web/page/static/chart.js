@@ -1,17 +1,17 @@
 /**
  * A chart of lines over time, in SVG, inside a <figure> of the page.
  *
- * It draws what a `Past` holds, on demand. However many points there are, a line has at most four
- * for each column of pixels: where it enters, its lowest, its highest and where it leaves, which
- * looks the same. A pointer or the arrow keys read the values at one time.
+ * It draws the values of a `Series` on demand. However many values there are, a line has at most
+ * four points for each column of pixels: its first, lowest, highest and last value, which looks the
+ * same. With a pointer or the arrow keys the user reads the values at one time.
  */
-import { after, nearest } from "./past.js";
+import { indexAfter, indexNearest } from "./series.js";
 
 const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
 const ROWS = 4;
 const COLUMN_WIDTH = 75;
 
-/** After so many intervals without a value, a line is broken. */
+/** A line has a gap where values are more than this many intervals apart. */
 const GAP = 2.5;
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
@@ -27,21 +27,21 @@ export class Chart {
   #readings;
   #time = element("span", { class: "time" });
   #note = element("p", { class: "note", hidden: "" });
-  #spoken = element("p", { class: "unseen", "aria-live": "polite" });
+  #announcement = element("p", { class: "visually-hidden", "aria-live": "polite" });
   #grid = svg("g", { class: "grid" });
   #scale = svg("g", { class: "scale" });
   #cursorLine = svg("line", { class: "cursor", visibility: "hidden" });
   #cursor = null;
   #size = { width: 0, height: 0 };
-  #drawn = "";
-  #last = null;
+  #drawnScale = "";
+  #lastDraw = null;
 
   /**
-   * @param {HTMLElement} figure has a heading, and becomes the chart
+   * @param {HTMLElement} figure has a heading; the chart is added to it
    * @param {object} options
-   * @param {string[]} options.labels what its lines are called, up to three
-   * @param {(value: number) => string} options.format writes a value
-   * @param {number} [options.max] the top of the scale; by default what the values need
+   * @param {string[]} options.labels the names of its lines, up to three
+   * @param {(value: number) => string} options.format turns a value into text
+   * @param {number} [options.max] the top of the scale; by default it follows the values
    */
   constructor(figure, { labels, format, max }) {
     this.#figure = figure;
@@ -50,47 +50,47 @@ export class Chart {
     this.#max = max;
     this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
     this.#svg = svg("svg", { role: "img" });
-    const drawing = svg("g", { transform: "scale(0.1)" }); // see Pen
+    const drawing = svg("g", { transform: "scale(0.1)" }); // see PathBuilder
     drawing.append(this.#area, ...this.#lines);
     this.#svg.append(this.#grid, drawing, this.#scale, this.#cursorLine);
     this.#readings = labels.map(() => element("dd", {}, "–"));
-    figure.append(legend(labels, this.#readings), this.#time, this.#svg, this.#note, this.#spoken);
-    this.#listen();
+    figure.append(legend(labels, this.#readings), this.#time, this.#svg, this.#note, this.#announcement);
+    this.#addListeners();
   }
 
   /**
-   * Draw what there is.
+   * Draw the lines and the scale, and show the current values.
    *
-   * @param {object} past has `times`, `start` and `end` in milliseconds
+   * @param {Series} series has `times`, `start` and `end` in milliseconds
    * @param {(number|null)[][]} columns the values of this chart's lines at those times
    * @param {number} interval seconds from one value to the next
    */
-  draw(past, columns, interval) {
-    this.#last = { past, columns, interval };
+  draw(series, columns, interval) {
+    this.#lastDraw = { series, columns, interval };
     const { width, height } = this.#size;
-    if (!width || past.end === null) return;
+    if (!width || series.end === null) return;
     const max = this.#max ?? roundUp(highest(columns));
-    const { start, end } = past;
+    const { start, end } = series;
     const bottom = height - MARGIN.bottom;
-    const perMillisecond = plot(width) / (end - start);
+    const perMillisecond = plotWidth(width) / (end - start);
     const perUnit = (bottom - MARGIN.top) / max;
     const x = (time) => MARGIN.left + (time - start) * perMillisecond;
     const y = (value) => bottom - value * perUnit;
-    const scale = { first: after(past.times, start - 1), x, y, gap: 1000 * GAP * interval, bottom };
-    const traces = columns.map((values) => trace(past.times, values, scale));
+    const scale = { first: indexAfter(series.times, start - 1), x, y, gap: 1000 * GAP * interval, bottom };
+    const traces = columns.map((values) => trace(series.times, values, scale));
     this.#area.setAttribute("d", traces[0].area);
     traces.forEach(({ line }, index) => this.#lines[index].setAttribute("d", line));
     this.#drawScale(max, end - start);
-    this.#read();
+    this.#showValues();
   }
 
-  /** Say why there is nothing to see; an empty text takes it back. */
+  /** Show a note over the chart, such as an error; an empty text hides it. */
   note(text) {
     this.#note.textContent = text;
     this.#note.hidden = !text;
   }
 
-  #listen() {
+  #addListeners() {
     const observer = new ResizeObserver(([{ contentRect }]) => {
       this.#size = { width: contentRect.width, height: contentRect.height };
       this.#redraw();
@@ -99,66 +99,68 @@ export class Chart {
     const heading = this.#figure.querySelector("h2").textContent;
     set(this.#figure, { tabindex: 0, "aria-label": `${heading}; the arrow keys read its values` });
     this.#svg.addEventListener("pointermove", ({ offsetX }) => {
-      this.#point((offsetX - MARGIN.left) / plot(this.#size.width));
+      this.#setCursor((offsetX - MARGIN.left) / plotWidth(this.#size.width));
     });
-    this.#svg.addEventListener("pointerleave", () => this.#point(null));
-    this.#figure.addEventListener("blur", () => this.#point(null));
-    this.#figure.addEventListener("keydown", (event) => this.#steer(event));
+    this.#svg.addEventListener("pointerleave", () => this.#setCursor(null));
+    this.#figure.addEventListener("blur", () => this.#setCursor(null));
+    this.#figure.addEventListener("keydown", (event) => this.#onKeyDown(event));
   }
 
-  #steer(event) {
+  #onKeyDown(event) {
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
-    if (event.key === "Escape") return this.#point(null);
-    if (!(event.key in steps) || !this.#last) return;
+    if (event.key === "Escape") return this.#setCursor(null);
+    if (!(event.key in steps) || !this.#lastDraw) return;
     event.preventDefault();
-    const { past, interval } = this.#last;
-    const step = (1000 * interval) / (past.end - past.start);
-    this.#point((this.#cursor ?? 1) + steps[event.key] * step);
-    this.#spoken.textContent = this.#svg.getAttribute("aria-label");
+    const { series, interval } = this.#lastDraw;
+    const step = (1000 * interval) / (series.end - series.start);
+    this.#setCursor((this.#cursor ?? 1) + steps[event.key] * step);
+    this.#announcement.textContent = this.#svg.getAttribute("aria-label");
   }
 
-  #point(fraction) {
+  #setCursor(fraction) {
     this.#cursor = fraction === null ? null : Math.min(1, Math.max(0, fraction));
     this.#redraw();
   }
 
   #redraw() {
-    if (this.#last) this.draw(this.#last.past, this.#last.columns, this.#last.interval);
+    if (!this.#lastDraw) return;
+    const { series, columns, interval } = this.#lastDraw;
+    this.draw(series, columns, interval);
   }
 
   /** Show the values under the cursor, or the newest ones. */
-  #read() {
-    const { past, columns } = this.#last;
-    const wanted = this.#cursor === null ? past.end : past.start + this.#cursor * (past.end - past.start);
-    const index = nearest(past.times, wanted);
+  #showValues() {
+    const { series, columns } = this.#lastDraw;
+    const time = this.#cursor === null ? series.end : series.start + this.#cursor * (series.end - series.start);
+    const index = indexNearest(series.times, time);
     const values = columns.map((column) => column[index]);
     values.forEach((value, line) => {
       this.#readings[line].textContent = value === null ? "–" : this.#format(value);
     });
     this.#showCursor();
-    const time = CLOCK.format(past.times[index]);
-    const said = this.#labels.map((label, line) => `${label} ${this.#readings[line].textContent}`);
-    this.#svg.setAttribute("aria-label", `At ${time}: ${said.join(", ")}`);
-    this.#time.textContent = this.#cursor === null ? "" : time;
+    const clock = CLOCK.format(series.times[index]);
+    const texts = this.#labels.map((label, line) => `${label} ${this.#readings[line].textContent}`);
+    this.#svg.setAttribute("aria-label", `At ${clock}: ${texts.join(", ")}`);
+    this.#time.textContent = this.#cursor === null ? "" : clock;
   }
 
   #showCursor() {
     const line = this.#cursorLine;
     line.setAttribute("visibility", this.#cursor === null ? "hidden" : "visible");
     if (this.#cursor === null) return;
-    const x = MARGIN.left + this.#cursor * plot(this.#size.width);
+    const x = MARGIN.left + this.#cursor * plotWidth(this.#size.width);
     set(line, { x1: x, x2: x, y1: MARGIN.top, y2: this.#size.height - MARGIN.bottom });
   }
 
-  /** Draw the grid and its labels, unless they are there already. */
+  /** Draw the grid and its labels, unless they are drawn already. */
   #drawScale(max, milliseconds) {
     const { width, height } = this.#size;
     const drawn = [max, milliseconds, width, height].join();
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
+    if (drawn === this.#drawnScale) return;
+    this.#drawnScale = drawn;
     const bottom = height - MARGIN.bottom;
-    const rows = steps(ROWS).map((part) => ({ part, y: bottom - part * (bottom - MARGIN.top) }));
-    const columns = steps(width < 5 * COLUMN_WIDTH ? 2 : 4).map((part) => ({ part, x: MARGIN.left + part * plot(width) }));
+    const rows = fractions(ROWS).map((part) => ({ part, y: bottom - part * (bottom - MARGIN.top) }));
+    const columns = fractions(width < 5 * COLUMN_WIDTH ? 2 : 4).map((part) => ({ part, x: MARGIN.left + part * plotWidth(width) }));
     this.#grid.replaceChildren(
       ...rows.map(({ y }) => svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y })),
     );
@@ -175,25 +177,26 @@ export class Chart {
  * comes after more than `gap` milliseconds.
  */
 export function trace(times, values, { first = 0, x, y, gap, bottom }) {
-  const pen = new Pen(bottom);
+  const path = new PathBuilder(bottom);
   for (let index = first; index < times.length; index += 1) {
     const value = values[index];
-    if (value === null || times[index] - times[index - 1] > gap) pen.lift();
-    if (value !== null) pen.to(x(times[index]), y(value));
+    if (value === null || times[index] - times[index - 1] > gap) path.endSegment();
+    if (value !== null) path.lineTo(x(times[index]), y(value));
   }
-  pen.lift();
-  return pen;
+  path.endSegment();
+  return path;
 }
 
 /**
- * Draws from point to point, in as many steps as can be seen, and in whole tenths of a pixel:
- * whole numbers become text much faster than others.
+ * Builds the paths of a line and of the area under it, from one point to the next. It keeps no more
+ * points than are visible, and counts in whole tenths of a pixel: browsers turn whole numbers into
+ * text much faster than others.
  */
-class Pen {
+class PathBuilder {
   line = "";
   area = "";
   #bottom;
-  #stroke = "";
+  #segment = "";
   #start = 0;
   #x = 0;
   #pixel = NaN;
@@ -206,7 +209,7 @@ class Pen {
     this.#bottom = tenths(bottom);
   }
 
-  to(x, y) {
+  lineTo(x, y) {
     const pixel = Math.floor(x);
     if (pixel === this.#pixel) {
       this.#count += 1;
@@ -215,28 +218,28 @@ class Pen {
       this.#last = y;
       return;
     }
-    this.#leave();
-    if (!this.#stroke) this.#start = tenths(x);
-    this.#stroke += `${this.#stroke ? "L" : "M"}${tenths(x)},${tenths(y)}`;
+    this.#endColumn();
+    if (!this.#segment) this.#start = tenths(x);
+    this.#segment += `${this.#segment ? "L" : "M"}${tenths(x)},${tenths(y)}`;
     this.#x = tenths(x);
     this.#pixel = pixel;
     this.#count = 1;
     this.#low = this.#high = this.#last = y;
   }
 
-  lift() {
-    this.#leave();
+  endSegment() {
+    this.#endColumn();
     this.#pixel = NaN;
-    if (!this.#stroke) return;
-    this.line += this.#stroke;
-    this.area += `${this.#stroke}L${this.#x},${this.#bottom}L${this.#start},${this.#bottom}Z`;
-    this.#stroke = "";
+    if (!this.#segment) return;
+    this.line += this.#segment;
+    this.area += `${this.#segment}L${this.#x},${this.#bottom}L${this.#start},${this.#bottom}Z`;
+    this.#segment = "";
   }
 
-  /** Finish a column of pixels: up and down to all that it has. */
-  #leave() {
+  /** End a column of pixels: add its lowest, highest and last value. */
+  #endColumn() {
     if (this.#count < 2) return;
-    this.#stroke += `V${tenths(this.#low)}V${tenths(this.#high)}V${tenths(this.#last)}`;
+    this.#segment += `V${tenths(this.#low)}V${tenths(this.#high)}V${tenths(this.#last)}`;
     this.#count = 0;
   }
 }
@@ -251,17 +254,17 @@ function highest(columns) {
   return found;
 }
 
-/** Round up to 1, 2, 4 or 8 times a power of ten: what a scale may end with; at least 1. */
+/** Round up to a top of the scale: 1, 2, 4 or 8 times a power of ten, at least 1. */
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return (([1, 2, 4, 8].find((factor) => factor * power >= value) ?? 10) * power);
 }
 
-function plot(width) {
+function plotWidth(width) {
   return width - MARGIN.left - MARGIN.right;
 }
 
-function steps(count) {
+function fractions(count) {
   return Array.from({ length: count + 1 }, (_, step) => step / count);
 }
 
@@ -293,11 +296,11 @@ function svg(name, attributes) {
   return set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
 }
 
-/** Make an element of the page, with attributes and children. */
+/** Create an HTML element with attributes and children. */
 export function element(name, attributes, ...children) {
-  const made = set(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
+  const created = set(document.createElement(name), attributes);
+  created.append(...children);
+  return created;
 }
 
 function set(target, attributes) {

@@ -1,5 +1,5 @@
 /**
- * A live feed of system metrics that behaves as a client should.
+ * A client of the live feed of system metrics.
  *
  *     import { MetricsFeed } from "./static/metrics-feed.js";
  *
@@ -8,98 +8,98 @@
  *     feed.addEventListener("state", ({ detail }) => console.log(detail.name, detail.reason));
  *     feed.open();
  *
- * It holds one WebSocket. When that is lost it comes back after a random wait, each longer than the
- * last, and asks for what came since the newest message it has seen: no message twice, and none
- * missed that the hub still has. While the page is hidden it has no connection at all. Where a
- * WebSocket cannot be had, it takes the same messages as server-sent events.
+ * It keeps one WebSocket open. When the connection is lost, it reconnects after a random delay whose
+ * bound grows with each attempt, and asks for the messages since the newest one it has received: none
+ * twice, and none missing that the hub still has. While the page is hidden it has no connection.
+ * Where no WebSocket can be opened, it receives the same messages as server-sent events.
  *
  * Events:
- *   "message"  `detail` is a message of the feed, parsed, or one with an `error` in its place; they
- *     come in the order of time.
+ *   "message"  `detail` is a parsed message of the feed, or an error message with `error`; oldest
+ *     first.
  *   "state"    `detail` is { name, reason?, seconds?, status? }, where the name is one of
- *     "connecting"    for the first time
- *     "live"          messages come in
- *     "stale"         connected, but nothing has come for three intervals
- *     "reconnecting"  not connected; the next try is in `seconds`, because of `reason`
+ *     "connecting"    to the hub, for the first time
+ *     "live"          connected, and messages arrive
+ *     "stale"         connected, but no message has arrived for three intervals
+ *     "reconnecting"  not connected, for `reason`; the next attempt is in `seconds`
  *     "paused"        the page is hidden
- *     "refused"       the hub says no, which waiting does not change; `reason` is its sentence
- *     "closed"        by close()
+ *     "refused"       by the hub, and a further attempt would be, too; `reason` is the hub's text
+ *     "closed"        by the caller of close()
  */
 export class MetricsFeed extends EventTarget {
   #query;
   #base;
   #token;
   #history;
-  #spacing;
-  #newest = null;
+  #interval;
+  #lastTimestamp = null;
   #attempt = 0;
   #state = "closed";
   #retryTimer;
   #silenceTimer;
-  #hangUp = () => {};
+  #closeConnection = () => {};
 
   /**
    * @param {object} [options]
-   * @param {string|URL} [options.base] where the hub is; by default where the page is
-   * @param {string[]} [options.metrics] families to follow; by default what the feed has by default
-   * @param {number} [options.interval] seconds between messages; by default the hub's own
+   * @param {string|URL} [options.base] the hub's address; by default the page's
+   * @param {string[]} [options.metrics] families to subscribe to; by default the feed's own
+   * @param {number} [options.interval] seconds between messages; by default the hub's base interval
    * @param {string} [options.aggregate] how a longer interval is reduced
-   * @param {number} [options.history] seconds of the past to begin with
+   * @param {number} [options.history] seconds of history to replay first
    * @param {boolean} [options.partial] whether families that failed are null rather than an error
    * @param {boolean} [options.seq] whether messages are numbered
-   * @param {string} [options.token] opens the restricted families
+   * @param {string} [options.token] gives access to the restricted families
    */
-  constructor({ base = document.baseURI, token = "", history = 0, ...wishes } = {}) {
+  constructor({ base = document.baseURI, token = "", history = 0, ...options } = {}) {
     super();
     this.#base = new URL(base, document.baseURI);
     this.#token = token;
     this.#history = history;
-    this.#spacing = wishes.interval && 1000 * wishes.interval;
-    this.#query = Object.entries(wishes).filter(([, value]) => value !== undefined);
+    this.#interval = options.interval && 1000 * options.interval;
+    this.#query = Object.entries(options).filter(([, value]) => value !== undefined);
   }
 
-  /** Begin to follow the feed; it goes on until `close`. */
+  /** Subscribe to the feed, until `close` is called. */
   open() {
     if (this.#state !== "closed") return;
-    document.addEventListener("visibilitychange", this.#look);
-    window.addEventListener("online", this.#look);
-    this.#look();
+    document.addEventListener("visibilitychange", this.#onVisibility);
+    window.addEventListener("online", this.#onVisibility);
+    this.#onVisibility();
   }
 
-  /** Stop, and forget nothing: opened again, it resumes. */
+  /** Disconnect. A later `open` resumes after the newest message. */
   close() {
-    document.removeEventListener("visibilitychange", this.#look);
-    window.removeEventListener("online", this.#look);
+    document.removeEventListener("visibilitychange", this.#onVisibility);
+    window.removeEventListener("online", this.#onVisibility);
     this.#disconnect();
-    this.#become("closed");
+    this.#setState("closed");
   }
 
-  #look = () => {
+  #onVisibility = () => {
     if (!document.hidden) return this.#connect();
     this.#disconnect();
-    this.#become("paused");
+    this.#setState("paused");
   };
 
   #connect() {
     this.#disconnect();
-    this.#become(this.#newest ? "reconnecting" : "connecting");
-    this.#expectMessage();
+    this.#setState(this.#lastTimestamp ? "reconnecting" : "connecting");
+    this.#startSilenceTimer();
     const path = this.#token ? "api/system/ws" : "api/system/metrics";
     const protocols = this.#token ? ["metrics.v1", `bearer.${this.#token}`] : [];
-    this.#hangUp = openSocket(this.#url(path, "ws"), protocols, {
-      message: (text) => this.#receive(text),
-      refused: () => this.#explain(),
-      ended: (reason, final) => this.#ended({ reason, final }),
+    this.#closeConnection = openSocket(this.#url(path, "ws"), protocols, {
+      message: (text) => this.#onMessage(text),
+      refused: () => this.#openFallback(),
+      ended: (reason, final) => this.#onEnd({ reason, final }),
     });
   }
 
-  /** Where no WebSocket opens: take the stream instead, or learn from its refusal why not. */
-  #explain() {
+  /** Use server-sent events where no WebSocket opens; a refusal of them says why. */
+  #openFallback() {
     const path = this.#token ? "api/system/ws" : "api/system/metrics/stream";
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    this.#hangUp = openStream(this.#url(path, "http"), headers, {
-      message: (text) => this.#receive(text),
-      ended: (outcome) => this.#ended(outcome),
+    this.#closeConnection = openStream(this.#url(path, "http"), headers, {
+      message: (text) => this.#onMessage(text),
+      ended: (outcome) => this.#onEnd(outcome),
     });
   }
 
@@ -107,78 +107,78 @@ export class MetricsFeed extends EventTarget {
     const url = new URL(path, this.#base);
     url.protocol = url.protocol.replace(/^(http|ws)/, scheme);
     for (const [name, value] of this.#query) url.searchParams.set(name, String(value));
-    if (this.#newest) url.searchParams.set("since", this.#newest);
+    if (this.#lastTimestamp) url.searchParams.set("since", this.#lastTimestamp);
     else if (this.#history) url.searchParams.set("history", String(this.#history));
     return url;
   }
 
-  #receive(text) {
+  #onMessage(text) {
     const message = JSON.parse(text);
-    if (this.#newest) this.#spacing ??= Date.parse(message.timestamp) - Date.parse(this.#newest);
-    this.#newest = message.timestamp;
+    if (this.#lastTimestamp) this.#interval ??= Date.parse(message.timestamp) - Date.parse(this.#lastTimestamp);
+    this.#lastTimestamp = message.timestamp;
     this.#attempt = 0;
-    this.#become("live");
-    this.#expectMessage();
+    this.#setState("live");
+    this.#startSilenceTimer();
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
   }
 
-  /** Be stale after three intervals of silence, and try a new connection after as long again. */
-  #expectMessage() {
+  /** Wait for the next message: stale after three intervals without one, reconnect after six more. */
+  #startSilenceTimer() {
     clearTimeout(this.#silenceTimer);
-    // The first message comes at once; how far apart the others are may not be known yet.
-    const spacing = this.#spacing ?? (this.#newest ? LONGEST_INTERVAL : 0);
-    const patience = Math.max(3000, 3 * spacing);
+    // The hub sends the first message at once; until the second one the interval may be unknown.
+    const interval = this.#interval ?? (this.#lastTimestamp ? LONGEST_INTERVAL : 0);
+    const timeout = Math.max(3000, 3 * interval);
     this.#silenceTimer = setTimeout(() => {
-      if (this.#state === "live") this.#become("stale");
+      if (this.#state === "live") this.#setState("stale");
       this.#silenceTimer = setTimeout(() => {
-        this.#ended({ reason: "the hub is silent" });
-      }, 2 * patience);
-    }, patience);
+        this.#onEnd({ reason: "the hub is silent" });
+      }, 2 * timeout);
+    }, timeout);
   }
 
-  #ended({ reason, final = false, status, seconds = 0 }) {
+  #onEnd({ reason, final = false, status, seconds = 0 }) {
     this.#disconnect();
     if (final) {
-      this.#become("refused", { reason, status });
+      this.#setState("refused", { reason, status });
       return;
     }
-    const longest = Math.min(30, 2 ** this.#attempt);
+    const bound = Math.min(30, 2 ** this.#attempt);
     this.#attempt += 1;
-    const wait = seconds + Math.random() * longest; // so that not all come back at once
-    this.#retryTimer = setTimeout(() => this.#connect(), 1000 * wait);
-    this.#become("reconnecting", { reason, status, seconds: wait });
+    const delay = seconds + Math.random() * bound; // so that not all clients reconnect at once
+    this.#retryTimer = setTimeout(() => this.#connect(), 1000 * delay);
+    this.#setState("reconnecting", { reason, status, seconds: delay });
   }
 
   #disconnect() {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#silenceTimer);
-    this.#hangUp();
-    this.#hangUp = () => {};
+    this.#closeConnection();
+    this.#closeConnection = () => {};
   }
 
-  #become(name, detail) {
+  #setState(name, detail) {
     if (name === this.#state && !detail) return;
     this.#state = name;
     this.dispatchEvent(new CustomEvent("state", { detail: { name, ...detail } }));
   }
 }
 
-/** Milliseconds between a hub's own messages at the most. */
+/** The longest base interval that a hub may have, in milliseconds. */
 const LONGEST_INTERVAL = 60_000;
 
-/** Statuses of requests that are as wrong the next time. */
+/** HTTP statuses after which the same request would be refused again. */
 const FINAL_STATUSES = [400, 401, 403, 404];
 
-/** Close codes after which a client should not come back: what it said was wrong. */
+/** Close codes after which a client must not reconnect: its messages were at fault. */
 const FINAL_CODES = [1007, 1008, 1009];
 
-/** Open a WebSocket; return what hangs up without another word. */
+/** Open a WebSocket; return a function that closes it without further callbacks. */
 function openSocket(url, protocols, { message, refused, ended }) {
   let socket;
   try {
     socket = new WebSocket(url, protocols);
   } catch {
-    // After returning, so that what it calls comes after what it returns, as always.
+    // In a microtask, so that callbacks run only after this function has returned, as always.
     queueMicrotask(() => ended("a browser cannot send this token", true));
     return () => {};
   }
@@ -195,7 +195,7 @@ function openSocket(url, protocols, { message, refused, ended }) {
   };
 }
 
-/** Open a stream of server-sent events; return what hangs up without another word. */
+/** Open a stream of server-sent events; return a function that closes it without callbacks. */
 function openStream(url, headers, { message, ended }) {
   const abort = new AbortController();
   const options = { headers, signal: abort.signal, cache: "no-store" };
@@ -216,7 +216,7 @@ async function readStream(url, options, message) {
     const lines = (rest + value).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      if (line.startsWith("data:")) message(line.slice(5)); // every event of the hub has one line
+      if (line.startsWith("data:")) message(line.slice(5)); // the hub writes each event's data in one line
     }
   }
 }

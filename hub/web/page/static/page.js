@@ -1,13 +1,13 @@
-/** The live page: follows one feed and shows what comes. */
+/** The live page: subscribes to one feed and shows its messages. */
 import { Bars } from "./bars.js";
 import { Chart, element } from "./chart.js";
 import { MetricsFeed } from "./metrics-feed.js";
-import { Past } from "./past.js";
+import { Series } from "./series.js";
 
-/** Seconds that may be shown, by what they are called in the page's address. */
+/** The time ranges that the user can choose, in seconds, by their name in the page's address. */
 const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
 
-/** More points than this make no better picture: longer ranges take longer intervals. */
+/** More points per line would not be visible: longer ranges ask for longer intervals. */
 const POINTS = 720;
 
 const percent = (value) => `${value.toFixed(value && value < 10 ? 1 : 0)} %`;
@@ -17,7 +17,7 @@ const bytes = (value) => {
   return `${number(value / 1000 ** power)} ${["B", "kB", "MB", "GB", "TB"][power]}/s`;
 };
 
-/** What the charts show: the families that they need, and each line's name and value. */
+/** The charts: the families that each one needs, and the name and value of each line. */
 const CHARTS = {
   cpu: { families: ["cpu"], format: percent, max: 100, lines: { "all processors": (m) => m.cpu } },
   memory: {
@@ -54,64 +54,64 @@ const CHARTS = {
   },
 };
 
-/** Families that the page has no place for. */
-const UNSEEN = ["memory_bytes", "temperatures"];
+/** Families that the page does not show. */
+const NOT_SHOWN = ["memory_bytes", "temperatures"];
 
-/** Families that are shown otherwise than in charts. */
-const TABLES = ["cores", "disks", "processes"];
+/** Families that the page shows as bars or as a table. */
+const NOT_CHARTED = ["cores", "disks", "processes"];
 
-const find = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 class Page {
-  #offer;
+  #catalog;
   #panels;
   #token = sessionStorage.getItem("token") ?? "";
   #feed;
-  #past;
+  #series;
   #interval;
   #message;
-  #drawing = false;
-  #cores = new Bars(find("cores"));
-  #disks = new Bars(find("disks"));
+  #drawPending = false;
+  #cores = new Bars(byId("cores"));
+  #disks = new Bars(byId("disks"));
 
-  constructor(offer) {
-    this.#offer = offer;
-    this.#panels = [...standardPanels(offer), ...ownPanels(offer)];
-    find("token-form").addEventListener("submit", (event) => this.#takeToken(event));
-    find("forget").addEventListener("click", () => this.#useToken(""));
-    find("range").addEventListener("change", () => this.#choose());
-    find(`range-${range()}`).checked = true;
-    this.#follow();
+  constructor(catalog) {
+    this.#catalog = catalog;
+    this.#panels = [...standardPanels(catalog), ...customPanels(catalog)];
+    byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
+    byId("forget").addEventListener("click", () => this.#setToken(""));
+    byId("range").addEventListener("change", () => this.#onRangeChange());
+    byId(`range-${range()}`).checked = true;
+    this.#subscribe();
   }
 
-  /** Begin anew: with another range, or another token. */
-  #follow() {
+  /** Subscribe, or subscribe again with another range or token. */
+  #subscribe() {
     this.#feed?.close();
     const seconds = RANGES[range()];
-    const { interval, history, families } = this.#offer;
+    const { interval, history, families } = this.#catalog;
     this.#interval = +(interval * Math.max(1, Math.ceil(seconds / POINTS / interval))).toFixed(9);
-    this.#past = new Past(this.#panels.flatMap((panel) => panel.lines), seconds);
-    const shown = families.filter((name) => !UNSEEN.includes(name));
+    this.#series = new Series(this.#panels.flatMap((panel) => panel.lines), seconds);
+    const visible = families.filter((name) => !NOT_SHOWN.includes(name));
     this.#feed = new MetricsFeed({
-      metrics: this.#token ? [...shown, "processes"] : shown,
+      metrics: this.#token ? [...visible, "processes"] : visible,
       interval: this.#interval,
       history: Math.min(seconds, history),
       partial: true,
       token: this.#token,
     });
-    this.#feed.addEventListener("state", ({ detail }) => this.#takeState(detail));
-    this.#feed.addEventListener("message", ({ detail }) => this.#take(detail));
+    this.#feed.addEventListener("state", ({ detail }) => this.#onState(detail));
+    this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
     this.#feed.open();
-    find("processes-panel").dataset.open = String(Boolean(this.#token));
+    byId("processes-panel").dataset.open = String(Boolean(this.#token));
   }
 
-  #take(message) {
-    this.#past.add(message);
+  #onMessage(message) {
+    this.#series.add(message);
     this.#message = message;
-    if (this.#drawing) return;
-    this.#drawing = true;
+    if (this.#drawPending) return;
+    this.#drawPending = true;
     requestAnimationFrame(() => {
-      this.#drawing = false;
+      this.#drawPending = false;
       this.#draw();
     });
   }
@@ -120,69 +120,69 @@ class Page {
     const { cores, disks, processes, errors = {} } = this.#message;
     let column = 0;
     for (const { chart, lines, families } of this.#panels) {
-      const columns = this.#past.columns.slice(column, (column += lines.length));
-      chart.draw(this.#past, columns, this.#interval);
+      const columns = this.#series.columns.slice(column, (column += lines.length));
+      chart.draw(this.#series, columns, this.#interval);
       chart.note(families.filter((name) => name in errors).map((name) => errors[name]).join("; "));
     }
     this.#cores.show((cores ?? []).map((value, index) => [String(index), value]));
     this.#disks.show(Object.entries(disks ?? {}));
     if (this.#token) showProcesses(processes ?? []);
-    find("panels").hidden = false;
+    byId("panels").hidden = false;
   }
 
-  #takeState({ name, reason, seconds, status }) {
+  #onState({ name, reason, seconds, status }) {
     if (name === "refused" && status === 401 && this.#token) {
-      this.#useToken("");
-      find("token-error").textContent = "The hub does not know this token.";
+      this.#setToken("");
+      byId("token-error").textContent = "The hub does not know this token.";
       return;
     }
     showState({ name, reason, seconds });
   }
 
-  #choose() {
+  #onRangeChange() {
     const address = new URL(location);
-    address.searchParams.set("range", find("range").elements.range.value);
+    address.searchParams.set("range", byId("range").elements.range.value);
     history.replaceState(null, "", address);
-    this.#follow();
+    this.#subscribe();
   }
 
-  #takeToken(event) {
+  #onTokenSubmit(event) {
     event.preventDefault();
-    const field = find("token");
-    this.#useToken(field.value.trim());
+    const field = byId("token");
+    this.#setToken(field.value.trim());
     field.value = "";
   }
 
-  #useToken(token) {
+  #setToken(token) {
     this.#token = token;
-    find("token-error").textContent = "";
+    byId("token-error").textContent = "";
     if (token) sessionStorage.setItem("token", token);
     else sessionStorage.removeItem("token");
-    this.#follow();
+    this.#subscribe();
   }
 }
 
-/** The range that the page's address asks for. */
+/** Return the name of the time range in the page's address; by default the shortest. */
 function range() {
-  const wanted = new URL(location).searchParams.get("range");
-  return Object.hasOwn(RANGES, wanted) ? wanted : "1m";
+  const name = new URL(location).searchParams.get("range");
+  return Object.hasOwn(RANGES, name) ? name : "1m";
 }
 
 function standardPanels({ families }) {
   return Object.entries(CHARTS).flatMap(([id, chart]) => {
-    const figure = find(id);
+    const figure = byId(id);
     if (chart.families.some((name) => families.includes(name))) return [panel(figure, chart)];
     figure.remove();
     return [];
   });
 }
 
-/** Show the numbers that an application has added to the feed. */
-function ownPanels({ families }) {
-  const known = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...UNSEEN, ...TABLES];
-  return families.filter((name) => !known.includes(name)).map((name) => {
+/** Create charts for the numbers that an embedding application has added to the feed. */
+function customPanels({ families }) {
+  const standard = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...NOT_SHOWN, ...NOT_CHARTED];
+  return families.filter((name) => !standard.includes(name)).map((name) => {
     const figure = element("figure", { class: "chart" }, element("h2", {}, name));
-    find("charts").append(figure);
+    byId("charts").append(figure);
     const value = (message) => (typeof message[name] === "number" ? message[name] : null);
     return panel(figure, { families: [name], format: number, lines: { now: value } });
   });
@@ -194,7 +194,7 @@ function panel(figure, { families, format, max, lines }) {
 }
 
 function showProcesses(processes) {
-  find("processes").replaceChildren(
+  byId("processes").replaceChildren(
     ...processes.map(({ pid, name, cpu, memory }) => {
       const cells = [pid, name, percent(cpu ?? 0), percent(memory ?? 0)];
       return element("tr", {}, ...cells.map((content) => element("td", {}, String(content))));
@@ -203,22 +203,22 @@ function showProcesses(processes) {
 }
 
 function showState({ name, reason, seconds }) {
-  const soon = seconds === undefined ? "" : `, next try in ${Math.ceil(seconds)} s`;
-  const words = {
+  const retry = seconds === undefined ? "" : `, next try in ${Math.ceil(seconds)} s`;
+  const texts = {
     connecting: "Connecting…",
     live: "Live",
     stale: "Stale: nothing comes from the hub",
-    reconnecting: reason ? `Reconnecting: ${reason}${soon}` : "Reconnecting…",
+    reconnecting: reason ? `Reconnecting: ${reason}${retry}` : "Reconnecting…",
     paused: "Paused",
     refused: `Refused: ${reason}`,
     closed: "Closed",
   };
-  find("state").textContent = words[name];
-  find("state").dataset.state = name;
+  byId("state").textContent = texts[name];
+  byId("state").dataset.state = name;
 }
 
-/** Learn from the hub's description of itself what may be asked for. */
-async function offer() {
+/** Read from the hub's OpenAPI document which families and values it accepts. */
+async function fetchCatalog() {
   const response = await fetch("openapi.json");
   if (!response.ok) throw new Error(`the hub answers ${response.status}`);
   const description = await response.json();
@@ -231,9 +231,9 @@ async function offer() {
   };
 }
 
-find("host").textContent = location.host;
+byId("host").textContent = location.host;
 try {
-  new Page(await offer());
+  new Page(await fetchCatalog());
 } catch (error) {
   showState({ name: "refused", reason: `${error.message}; reload the page to try again` });
 }

@@ -19,26 +19,26 @@ class UnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """A server: its key for the command line, its name in reports, its command."""
+class Target:
+    """A server to measure: its key for the command line, its title in reports, its command."""
 
     key: str
     title: str
     command: tuple[str, ...]
 
 
-def python_contenders() -> tuple[Contender, ...]:
-    """Return all servers written in Python, the hub first."""
+def python_targets() -> tuple[Target, ...]:
+    """Return the targets written in Python, the hub first."""
     return (
-        Contender(HUB, "hub", _module("hub", "--port", "0", "--no-access-log")),
-        Contender("pump", "hub on stock uvicorn", _module("benchmarks.servers.pump")),
-        Contender(PLAIN, "Starlette, queue per client", _module("benchmarks.servers.plain")),
-        Contender("broadcast", "websockets.broadcast()", _module("benchmarks.servers.broadcast")),
-        Contender("floor-python", "Python floor", _module("benchmarks.servers.floor")),
+        Target(HUB, "hub", _module("hub", "--port", "0", "--no-access-log")),
+        Target("pump", "hub on stock uvicorn", _module("benchmarks.servers.pump")),
+        Target(PLAIN, "Starlette, queue per client", _module("benchmarks.servers.plain")),
+        Target("broadcast", "websockets.broadcast()", _module("benchmarks.servers.broadcast")),
+        Target("floor-python", "Python floor", _module("benchmarks.servers.floor")),
     )
 
 
-def c_contender(directory: Path) -> Contender:
+def c_target(directory: Path) -> Target:
     """Compile the C floor into a directory; raises `UnavailableError` where that cannot be done."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -50,7 +50,7 @@ def c_contender(directory: Path) -> Contender:
     )
     if built.returncode:
         raise UnavailableError(f"C floor left out: it does not compile: {built.stderr.strip()}")
-    return Contender(FLOOR, "C floor", (str(program),))
+    return Target(FLOOR, "C floor", (str(program),))
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""A process of many feed clients: ``python -m tests.support.crowd PORT COUNT``.
+"""A process of many feed clients: ``python -m tests.support.client_process PORT COUNT``.
 
-It says ``ready`` once every client has had its first message, then reads until it is killed.
+It prints ``ready`` once every client has received its first message, then reads until killed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def main(port: int, count: int) -> None:
         sock = socket.create_connection(("127.0.0.1", port))
         sock.sendall(handshake(PATH))
         selector.register(sock, selectors.EVENT_READ)
-    silent = set(selector.get_map())
+    waiting = set(selector.get_map())
     while True:
         for key, _ in selector.select():
             assert isinstance(key.fileobj, socket.socket)
-            if b'"timestamp"' in key.fileobj.recv(65536) and key.fd in silent:
-                silent.remove(key.fd)
-                if not silent:
+            if b'"timestamp"' in key.fileobj.recv(65536) and key.fd in waiting:
+                waiting.remove(key.fd)
+                if not waiting:
                     sys.stdout.write("ready\n")
                     sys.stdout.flush()
 

@@ -59,7 +59,7 @@ class Tick:
 
 @dataclass(slots=True)
 class _View:
-    """What clients of one path have in common: the metrics they get, and the newest message."""
+    """What the clients of one path share: the metrics of their messages, and the newest message."""
 
     metrics: tuple[str, ...]
     tick: Tick = field(default_factory=lambda: Tick(b"", 0.0))
@@ -75,12 +75,12 @@ class _Handshake:
 
 
 @final
-class Crowd:
+class Clients:
     """Clients of one server that check every frame they get.
 
-    Each message is parsed when the first client receives it; that the others received the very
-    same bytes is all they have to find out. Anything else takes a slower way: frames in pieces,
-    several at once, pings, closes, and late copies of an earlier message.
+    Each message is parsed when the first client receives it; for the others it is enough to compare
+    their bytes with it. All other data takes a slower path: partial frames, several frames at once,
+    pings, closes, and late copies of an earlier message.
 
     Clients take `paths` in turn. `receive_buffer` is each socket's SO_RCVBUF in bytes, the
     system's default if None.
@@ -111,30 +111,31 @@ class Crowd:
         trace: TracebackType | None,
     ) -> None:
         for client in self._sockets.values():
-            # A reset leaves no port in TIME_WAIT, of which the next cell needs thousands.
+            # A reset leaves no port in TIME_WAIT, of which the next case needs thousands.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
         self._epoll.close()
 
-    def open(self, count: int, in_flight: int, patience: float = 60.0) -> float:
+    def open(self, count: int, in_flight: int, timeout: float = 60.0) -> float:
         """Connect clients, at most `in_flight` at a time; return how many seconds that took.
 
-        Raises `LostClientsError` if one is refused or not all are there after `patience` seconds.
+        Raises `LostClientsError` if one is refused, or if they are not all connected within
+        `timeout` seconds.
         """
         waiting = collections.deque(_handshakes(self._paths, count))
-        began = time.monotonic()
+        started = time.monotonic()
         while waiting or self._opening:
             while waiting and len(self._opening) < in_flight:
                 self._connect(waiting.popleft())
-            self._take(self._epoll.poll(1.0, _EVENTS))
-            if self.lost or time.monotonic() > began + patience:
+            self._handle_events(self._epoll.poll(1.0, _EVENTS))
+            if self.lost or time.monotonic() > started + timeout:
                 raise LostClientsError(f"{len(waiting) + len(self._opening)} never connected")
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     def run(self, until: float, *, enough: Callable[[], bool] = lambda: False) -> None:
-        """Receive until a Unix time in seconds, or until a batch after which it is `enough`."""
+        """Receive until a Unix time in seconds, or until `enough` is true between two batches."""
         while (left := until - time.time()) > 0 and not enough():
-            self._take(self._epoll.poll(left, _EVENTS))
+            self._handle_events(self._epoll.poll(left, _EVENTS))
 
     def _connect(self, handshake: _Handshake) -> None:
         client = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -149,8 +150,8 @@ class Crowd:
         client.connect_ex(self._address)
         self._epoll.register(number, _INTEREST)
 
-    def _take(self, events: Iterable[tuple[int, int]]) -> None:
-        # The measuring loop: every name it uses is local, every call in it is one of C's.
+    def _handle_events(self, events: Iterable[tuple[int, int]]) -> None:
+        # The measured loop: all names in it are local, and all functions it calls are written in C.
         now, buffer, receive = time.time, self._buffer, self._receive
         latest, partial = self._latest, self._partial
         same, views = buffer.startswith, self._views
@@ -159,7 +160,7 @@ class Crowd:
             try:
                 size = receive[number](buffer)
             except OSError as error:
-                self._take_trouble(number, error)
+                self._handle_socket_error(number, error)
                 continue
             if (
                 size == len(tick.frame)
@@ -170,30 +171,30 @@ class Crowd:
                 latest[number] = tick.stamp
                 tick.arrivals.append(now())
             else:
-                self._take_slowly(number, size)
+                self._handle_data(number, size)
 
-    def _take_trouble(self, number: int, error: OSError) -> None:
+    def _handle_socket_error(self, number: int, error: OSError) -> None:
         handshake = self._opening.get(number)
         if not isinstance(error, BlockingIOError):
-            self._lose(number)
+            self._disconnect(number)
         elif handshake and not handshake.sent:
             self._sockets[number].send(handshake.request)
             handshake.sent = True
 
-    def _take_slowly(self, number: int, size: int) -> None:
+    def _handle_data(self, number: int, size: int) -> None:
         arrived = time.time()
         if size == 0:
-            self._lose(number)
+            self._disconnect(number)
             return
         data = bytes(memoryview(self._buffer)[:size])
         if number in self._opening:
-            data = self._shake(number, data)
-        self._take_frames(number, self._partial.pop(number, b"") + data, arrived)
+            data = self._finish_handshake(number, data)
+        self._handle_frames(number, self._partial.pop(number, b"") + data, arrived)
         if size == _BUFFER and number in self._sockets:
-            self._take([(number, select.EPOLLIN)])
+            self._handle_events([(number, select.EPOLLIN)])
 
-    def _shake(self, number: int, data: bytes) -> bytes:
-        """Return what follows the server's answer, which is nothing while that is not whole."""
+    def _finish_handshake(self, number: int, data: bytes) -> bytes:
+        """Return the bytes after the server's response head; empty until the head is complete."""
         handshake = self._opening[number]
         handshake.received += data
         head, end, rest = handshake.received.partition(b"\r\n\r\n")
@@ -203,20 +204,20 @@ class Crowd:
         del self._opening[number]
         return rest
 
-    def _take_frames(self, number: int, data: bytes, arrived: float) -> None:
+    def _handle_frames(self, number: int, data: bytes, arrived: float) -> None:
         while (frame := read_frame(data)) is not None:
             whole, data = data[: frame.size], data[frame.size :]
             if frame.head == TEXT:
-                self._take_text(number, whole, frame, arrived)
+                self._handle_text(number, whole, frame, arrived)
             elif frame.head == PING:
                 self._sockets[number].send(pong_frame(frame.payload))
             elif frame.head == CLOSE:
-                self._lose(number)
+                self._disconnect(number)
                 return
         if data:
             self._partial[number] = data
 
-    def _take_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
+    def _handle_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
         tick, view = self.ticks.get(whole), self._views[number]
         if tick is None:
             message = read_message(frame.payload, (view.metrics,))
@@ -227,7 +228,7 @@ class Crowd:
         self._latest[number] = tick.stamp
         tick.arrivals.append(arrived)
 
-    def _lose(self, number: int) -> None:
+    def _disconnect(self, number: int) -> None:
         self.lost += 1
         self._opening.pop(number, None)
         self._partial.pop(number, None)
@@ -241,7 +242,7 @@ def _metrics_of(path: str) -> tuple[str, ...]:
 
 
 def _handshakes(paths: Sequence[str], count: int) -> list[_Handshake]:
-    # All of them before the clock starts; each client has a key of its own.
+    # Made before the measured time begins; each client has its own key.
     handshakes = []
     views = [(path, _View(_metrics_of(path))) for path in paths]
     for path, view in itertools.islice(itertools.cycle(views), count):
@@ -261,4 +262,4 @@ def _check_answer(head: bytes, accept: bytes) -> None:
     if _ACCEPT.findall(head) != [accept]:
         raise WrongBytesError(f"wrong Sec-WebSocket-Accept: {head!r}")
     if _EXTENSIONS.search(head):
-        raise WrongBytesError(f"an extension nobody asked for: {head!r}")
+        raise WrongBytesError(f"an extension that the client did not offer: {head!r}")
