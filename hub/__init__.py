@@ -14,9 +14,9 @@ Embedded in a FastAPI or Starlette application::
 """
 
 from hub.errors import AtCapacity, CloseReason, InvalidValue
+from hub.feed.accounts import SubscriberStatistics
 from hub.feed.hub import Hub
 from hub.feed.statistics import HubStatistics
-from hub.feed.subscriber import SubscriberStatistics
 from hub.feed.view import Frame
 from hub.sampling.metric import Metric
 from hub.settings import Settings

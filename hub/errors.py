@@ -5,12 +5,13 @@ All are values that travel upward; nothing here acts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 __all__ = [
     "SECRET", "AtCapacity", "CloseReason", "InvalidValue", "RefusalReason", "Refused",
-    "StreamClosed",
+    "StreamClosed", "UnknownParameter",
 ]  # fmt: skip
 
 SECRET: Final = object()
@@ -32,8 +33,19 @@ class InvalidValue(ValueError):
         super().__init__(f"{_named(field)} must be {rule}{found}")
 
 
+class UnknownParameter(InvalidValue):
+    """A parameter that there is none of; what it was given may be a secret, and is not repeated."""
+
+    def __init__(self, name: str, valid: Iterable[str]) -> None:
+        super().__init__(name, f"one of {', '.join(valid)}", SECRET)
+        self.args = (f"unknown parameter {_shown(name)}; valid: {', '.join(valid)}",)
+
+
 class RefusalReason(StrEnum):
-    """Every reason for which somebody is not let in: its name and the HTTP status that tells it."""
+    """Every reason for which a caller is not let in: its name and the HTTP status that tells it.
+
+    The name is the reason's identity, for one status may tell of several.
+    """
 
     PARAMETER = "parameter", 400
     MALFORMED = "malformed", 400
@@ -59,7 +71,7 @@ class RefusalReason(StrEnum):
 
 
 class Refused(Exception):
-    """Somebody may not come in; the text says in one line why, and what to do about it.
+    """A caller may not come in; the text says in one line why, and what to do about it.
 
     Attributes:
         reason: the kind of it.
@@ -118,8 +130,14 @@ class CloseReason(StrEnum):
 
 
 class StreamClosed(Exception):
-    """A subscriber was closed by the hub: no frame follows. ``close_reason`` says why."""
+    """A subscriber has ended: no frame follows.
 
-    def __init__(self, close_reason: CloseReason) -> None:
+    Attributes:
+        close_reason: why the hub has closed it; None if its reader has left.
+    """
+
+    def __init__(self, close_reason: CloseReason | None) -> None:
         self.close_reason = close_reason
-        super().__init__(f"{close_reason.code} {close_reason.phrase}")
+        super().__init__(
+            f"{close_reason.code} {close_reason.phrase}" if close_reason else "its reader has left"
+        )

@@ -56,21 +56,40 @@ class Transport(StrEnum):
     EVENTS = "events"
 
 
-@dataclass(frozen=True, slots=True)
 class Ticket:
-    """One client's stay on the feed, for whom there is a place until it leaves.
+    """One client's admission; it has a place on the feed until the ticket is released.
 
-    Attributes:
-        transport: how it follows.
+    Its ``str`` is the client's address.
+
+    Args:
+        transport: how it follows; None for a request that is answered at once, without a place.
         host: its address, or empty where it has none, as behind a Unix socket.
         port: of that address.
         since: the monotonic time at which it came in, in seconds.
+        on_release: takes the place back.
     """
 
-    transport: Transport
-    host: str
-    port: int
-    since: float
+    __slots__ = ("_on_release", "host", "port", "since", "transport")
+
+    def __init__(
+        self,
+        transport: Transport | None,
+        host: str,
+        port: int,
+        since: float,
+        on_release: Callable[[Ticket], None] | None,
+    ) -> None:
+        self.transport = transport
+        self.host = host
+        self.port = port
+        self.since = since
+        self._on_release = on_release
+
+    def release(self) -> None:
+        """Give the place back; again is a no-op."""
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release(self)
 
     def __str__(self) -> str:
         return peer_name((self.host, self.port) if self.host else None)
@@ -131,11 +150,12 @@ class Admission:
         self._rate: RateLimiter | None = None
         if connect_rate is not None:
             self._rate = RateLimiter(parse_rate("connect_rate", connect_rate), clock.monotonic)
-        self._clients = dict.fromkeys(Transport, 0)
-        self._by_network: Counter[str] = Counter()
+        self._clients = dict.fromkeys(Transport, 0)  # how many there are now
+        self._by_network: Counter[str] = Counter()  # how many of them, by their common address
         self._durations = {transport: Histogram(_BOUNDS) for transport in Transport}
         self._refused: Counter[RefusalReason] = Counter()
-        self._unsaid = 0
+        self._on_release = self._release  # one bound method for all tickets
+        self._unsaid = 0  # refusals since the last that was logged
         self._said_at = -_LOG_SECONDS
 
     def statistics(self) -> AdmissionStatistics:
@@ -157,7 +177,7 @@ class Admission:
         self._host_policy.check(scope["headers"], str(server[0]) if server else "")
 
     def admit_attempt(self, scope: Scope) -> None:
-        """Count somebody who wants to follow the feed.
+        """Count a client that wants to follow the feed.
 
         Raises:
             Refused: its address comes too often, or the hub is about to stop.
@@ -171,7 +191,7 @@ class Admission:
             raise Refused(RefusalReason.RATE, text, retry_after=wait)
 
     def authenticate(self, scope: Scope) -> None:
-        """Let only those pass who have a token, in a header or as a browser's subprotocol.
+        """Let only clients pass that have a token, in a header or as a browser's subprotocol.
 
         Raises:
             Refused: there is none, or a wrong one.
@@ -183,20 +203,24 @@ class Admission:
                 RefusalReason.TOKEN, "a valid token is needed: Authorization: Bearer TOKEN"
             )
 
-    def acquire(self, scope: Scope, transport: Transport) -> Ticket:
-        """Give a client a place, which it has until it leaves.
+    def acquire(self, scope: Scope, transport: Transport | None) -> Ticket:
+        """Give a client a place, which it has until it releases its ticket.
+
+        A request that is answered at once (no ``transport``) takes none.
 
         Raises:
             Refused: there is none left, in all or for its address.
         """
+        host, port, now = _host(scope), _port(scope), self._clock.monotonic()
+        if transport is None:
+            return Ticket(None, host, port, now, None)
         if self._limit is not None and sum(self._clients.values()) >= self._limit:
             text = f"{self._limit} clients are connected, which is the limit"
             raise Refused(RefusalReason.CAPACITY, text, retry_after=_RETRY_SECONDS)
-        ticket = Ticket(transport, _host(scope), _port(scope), self._clock.monotonic())
-        if self._limit_per_ip is not None and ticket.host:
-            self._acquire_network(_network(ticket.host), self._limit_per_ip)
+        if self._limit_per_ip is not None and host:
+            self._acquire_network(_network(host), self._limit_per_ip)
         self._clients[transport] += 1
-        return ticket
+        return Ticket(transport, host, port, now, self._on_release)
 
     def _acquire_network(self, network: str, limit: int) -> None:
         if self._by_network[network] >= limit:
@@ -204,8 +228,9 @@ class Admission:
             raise Refused(RefusalReason.ADDRESS, text, retry_after=_RETRY_SECONDS)
         self._by_network[network] += 1
 
-    def release(self, ticket: Ticket) -> None:
-        """Take a client's place back; to be called once."""
+    def _release(self, ticket: Ticket) -> None:
+        if ticket.transport is None:
+            return
         self._clients[ticket.transport] -= 1
         self._durations[ticket.transport].observe(self._clock.monotonic() - ticket.since)
         if self._limit_per_ip is not None and ticket.host:
@@ -215,7 +240,7 @@ class Admission:
                 del self._by_network[network]
 
     def refused(self, reason: RefusalReason, peer: str) -> None:
-        """Count somebody who was not let in; of many in a short time only the first is logged."""
+        """Count a caller that was not let in; of many in a short time only the first is logged."""
         self._refused[reason] += 1
         now = self._clock.monotonic()
         if now - self._said_at < _LOG_SECONDS:

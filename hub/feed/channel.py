@@ -5,186 +5,281 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from hub.errors import AtCapacity
+from hub.feed.catalog import Catalog
+from hub.feed.delivery import Round
 from hub.feed.history import History
-from hub.feed.subscriber import Subscriber
+from hub.feed.replay import read_windows
+from hub.feed.subscriber import Backlog, Subscriber
+from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 from hub.feed.window import Window
 from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "Channels"]
 
 
 class Channel:
-    """A view that somebody subscribes to.
+    """A view that has subscribers.
+
+    A new one first reads the window that is being filled, and the one before, out of the history,
+    in slices. Subscribers that come meanwhile join when it has.
 
     Args:
         view: what they see.
         kinds: of the view's metrics, by name.
         history: what there was before.
+        slicer: runs what takes long.
         resumed: whether the history reaches up to the present, so that the view begins with it.
     """
 
     def __init__(
-        self, view: View, kinds: Mapping[str, Kind], history: History, *, resumed: bool
+        self,
+        view: View,
+        kinds: Mapping[str, Kind],
+        history: History,
+        slicer: TimeSlicer,
+        *,
+        resumed: bool,
     ) -> None:
         self.view = view
-        self.subscribers: dict[Subscriber, None] = {}
-        """Those who are offered every new frame, in the order in which they came."""
-        self.replaying: dict[Subscriber, None] = {}
-        """Those who still receive what was before."""
         self._kinds = kinds
         self._history = history
+        self._slicer = slicer
         self._window = Window(view, kinds)
-        self._latest: Frame | None = None
-        self._awaiting_first: dict[Subscriber, None] = {}
-        """Those to whom there was nothing to say when they joined."""
-        self._got_partial: dict[Subscriber, None] = {}
-        """Those who know already what the window holds, up to the newest snapshot."""
-        self._number = history.end  # whatever the history has can be numbered below this
+        self._latest: Frame | None = None  # of the newest window that is over
+        self._number = 0  # the newest message's
+        self._is_ready = not resumed  # whether it is up to the present
+        # Groups of subscribers, each in the order in which they came.
+        self._live: dict[Subscriber, None] = {}  # offered every new frame
+        self._joining: dict[Subscriber, None] = {}  # wait until the channel is ready
+        self._replaying: dict[Subscriber, None] = {}  # still receive what was before
+        self._awaiting_first: dict[Subscriber, None] = {}  # live, but had nothing to see as yet
+        self._got_partial: dict[Subscriber, None] = {}  # have seen what the window holds by now
         if resumed:
-            self._resume()
+            slicer.add(self._catch_up())
 
-    def _resume(self) -> None:
-        """Take in the window that is being filled, and the one before."""
+    def _catch_up(self) -> Iterator[None]:
+        """Take in the window that is being filled and the one before, then let subscribers join."""
         history, ticks = self._history, self.view.ticks
         first = history.window(history.end - 1, ticks)
         if ticks > 1 and first > history.start:
             first = history.window(first - 1, ticks)
-        for position in range(first, history.end):
-            for ended in self._window.add(history[position]):
+        for ended in read_windows(history, self._window, first):
+            if ended is not None:
                 self._encode(ended)
+            else:
+                yield
+        self._is_ready = True
+        joining, self._joining = self._joining, {}
+        for subscriber in joining:
+            self.join(subscriber)
 
-    def update(self, snapshot: Snapshot) -> list[tuple[Frame, list[Subscriber]]]:
+    def update(self, snapshot: Snapshot) -> list[Round]:
         """Take in a snapshot; return the messages that it makes due, and to whom, oldest first.
 
-        Those who have heard nothing as yet hear at once what the window holds so far.
+        Subscribers that have seen nothing as yet see at once what the window holds so far.
         """
-        told, self._got_partial = self._got_partial, {}
-        due: list[tuple[Frame, list[Subscriber]]] = []
+        if not self._is_ready:  # it will find the snapshot in the history
+            return []
+        partial, self._got_partial = self._got_partial, {}
+        due: list[Round] = []
         for ended in self._window.add(snapshot):
             frame = self._encode(ended)
             if frame is not None:
                 # Where a window's last ticks were missed, some may have seen all of it before.
-                known = told if ended.tick != snapshot.tick else {}
+                known = partial if ended.tick != snapshot.tick else {}
                 due.append((frame, self._all_but(known)))
-        silent, self._awaiting_first = self._awaiting_first, {}
-        if silent and not due and (frame := self._provisional()) is not None:
-            due.append((frame, list(silent)))
-            self._got_partial = silent
+        waiting, self._awaiting_first = self._awaiting_first, {}
+        if waiting and not due and (frame := self._provisional()) is not None:
+            due.append((frame, list(waiting)))
+            self._got_partial = waiting
         elif not due:
-            self._awaiting_first = silent
+            self._awaiting_first = waiting
         return due
 
     def _all_but(self, known: Mapping[Subscriber, None]) -> list[Subscriber]:
         if not known:  # nearly always, and there may be thousands
-            return list(self.subscribers)
-        return [one for one in self.subscribers if one not in known]
+            return list(self._live)
+        return [one for one in self._live if one not in known]
 
     def _encode(self, ended: Snapshot) -> Frame | None:
-        """Encode the message about a window that has ended."""
-        frame = self.view.encode(ended, self._number + 1)
+        """Encode the message about a window that is over."""
+        number = max(self._number + 1, ended.window_number(self.view.ticks))
+        frame = self.view.encode(ended, number)
         if frame is not None:
-            self._number += 1
+            self._number = number
             self._latest = frame
         return frame
 
     def _provisional(self) -> Frame | None:
-        """Encode a message about the window that is being filled, if it holds anything."""
-        so_far = self._window.so_far()
-        return None if so_far is None else self.view.encode(so_far, self._number)
+        """Encode a message about the window that is being filled, if it holds anything.
 
-    def initial_frame(self, subscriber: Subscriber) -> Frame | None:
-        """Return what a subscriber is to see at once on joining: the newest message.
-
-        While there is none yet, that is what the first window holds so far.
+        It has the number of the window before, for the window's own is that of the whole of it.
         """
+        so_far = self._window.so_far()
+        if so_far is None:
+            return None
+        return self.view.encode(so_far, so_far.window_number(self.view.ticks) - 1)
+
+    # Its subscribers
+
+    def join(self, subscriber: Subscriber) -> None:
+        """Offer a subscriber the newest message, and then every new one.
+
+        While there is none yet, it is offered what the first window holds so far.
+        """
+        if not self._is_ready:
+            self._joining[subscriber] = None
+            return
+        if self._go_live(subscriber) and (frame := self._initial_frame(subscriber)) is not None:
+            subscriber.offer(frame)
+
+    def _go_live(self, subscriber: Subscriber) -> bool:
+        self._replaying.pop(subscriber, None)
+        if subscriber.go_live():
+            self._live[subscriber] = None
+            return True
+        return False
+
+    def _initial_frame(self, subscriber: Subscriber) -> Frame | None:
         if self._latest is not None:
             return self._latest
         frame = self._provisional()
         (self._awaiting_first if frame is None else self._got_partial)[subscriber] = None
         return frame
 
-    def join(self, subscriber: Subscriber) -> None:
-        """Catalog a subscriber every frame from now on."""
-        self.replaying.pop(subscriber, None)
-        self.subscribers[subscriber] = None
-
     def leave(self, subscriber: Subscriber) -> bool:
         """Let a subscriber go; say whether it was there."""
         if subscriber not in self:
             return False
-        for group in (self.subscribers, self.replaying, self._awaiting_first, self._got_partial):
+        for group in (
+            self._live, self._joining, self._replaying, self._awaiting_first, self._got_partial,
+        ):  # fmt: skip
             group.pop(subscriber, None)
         return True
 
     def __contains__(self, subscriber: object) -> bool:
-        return subscriber in self.subscribers or subscriber in self.replaying
+        return any(subscriber in one for one in (self._live, self._joining, self._replaying))
 
     def __len__(self) -> int:
-        return len(self.subscribers) + len(self.replaying)
+        return len(self._live) + len(self._joining) + len(self._replaying)
 
     def __iter__(self) -> Iterator[Subscriber]:
-        yield from self.subscribers
-        yield from self.replaying
+        yield from self._live
+        yield from self._joining
+        yield from self._replaying
 
-    def replay(
-        self, subscriber: Subscriber, *, after: float, initial_frame: bool
-    ) -> Iterator[Frame]:
-        """Return what the view said after a time in Unix seconds, then join the subscriber.
+    def replay(self, subscriber: Subscriber, *, after: float, greet: bool) -> None:
+        """Have a subscriber receive what the view said after a time in Unix seconds, then join.
 
-        It reads the history as it is asked for frames, and joins at the moment when it has
-        reached the end, between two snapshots: nothing is said twice or left out. What has left
-        the history before it was asked for counts as dropped. ``initial_frame``
-        says whether a subscriber that finds nothing to replay gets an older message instead.
+        It joins at the moment when it has had all that the history holds, between two snapshots:
+        no message comes twice or is left out. What has left the history before it was read counts
+        as dropped. ``greet`` says whether a subscriber for which there is nothing to replay is
+        offered an older message instead.
         """
-        self.replaying[subscriber] = None
-        position = self._history.begin(after, self.view.ticks)
-        number = self._number - self._count(position, after)
-        return self._replay(subscriber, position, number, after, initial_frame=initial_frame)
+        self._replaying[subscriber] = None
+        first = self._history.begin(after, self.view.ticks)
+        frames = self._read_frames(subscriber, first, after, greet=greet)
+        subscriber.start_replay(Backlog(frames, self._slicer))
 
-    def _replay(
-        self,
-        subscriber: Subscriber,
-        position: int,
-        number: int,
-        after: float,
-        *,
-        initial_frame: bool,
-    ) -> Iterator[Frame]:
-        history, ticks = self._history, self.view.ticks
-        window = Window(self.view, self._kinds)
-        silent = True
-        while position < history.end:
-            if position < history.start:
-                lost = (history.start - position) // ticks
-                subscriber.skip(lost)
-                number += lost
-                position = history.window(history.start, ticks)
-                window = Window(self.view, self._kinds)
-                continue
-            for ended in window.add(history[position]):
-                frame = self.view.encode(ended, number + 1) if ended.time > after else None
-                if frame is not None:
-                    number += 1
-                    silent = False
-                    yield frame
-            position += 1
-        self.join(subscriber)
-        greeting = self.initial_frame(subscriber) if silent else None
-        if greeting is not None and (initial_frame or _time(greeting) > after):
-            yield greeting
-
-    def _count(self, position: int, after: float) -> int:
-        """Return how many messages a replay from ``position`` begins with, if they are numbered."""
-        if not self.view.seq:
-            return 0
-        window = Window(self.view, self._kinds)
-        return sum(
-            ended.time > after and self.view.content(ended) is not None
-            for past in range(position, self._history.end)
-            for ended in window.add(self._history[past])
+    def _read_frames(
+        self, subscriber: Subscriber, position: int, after: float, *, greet: bool
+    ) -> Iterator[Frame | None]:
+        window, number = Window(self.view, self._kinds), 0
+        windows = read_windows(
+            self._history,
+            window,
+            position,
+            expired=subscriber.expire,
+            may_end=lambda: self._is_ready,
         )
+        silent = True
+        for ended in windows:
+            if ended is None or ended.time <= after:
+                yield None
+                continue
+            number = max(number + 1, ended.window_number(self.view.ticks))
+            frame = self.view.encode(ended, number)
+            if frame is not None:
+                silent = False
+            yield frame
+        if not self._go_live(subscriber) or not silent:
+            return
+        frame = self._initial_frame(subscriber)
+        if frame is not None and (greet or _time(frame) > after):
+            subscriber.offer(frame)
+
+
+class Channels:
+    """The views that have subscribers, each with its channel.
+
+    Args:
+        limit: how many there may be.
+        history: what there was before.
+        slicer: runs what takes long.
+    """
+
+    def __init__(self, limit: int, history: History, slicer: TimeSlicer) -> None:
+        self._limit = limit
+        self._history = history
+        self._slicer = slicer
+        self._channels: dict[View, Channel] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    @property
+    def subscribers(self) -> list[Subscriber]:
+        """All subscribers of all views."""
+        return [one for channel in self._channels.values() for one in channel]
+
+    @property
+    def wanted(self) -> set[str]:
+        """The names of all metrics that any view shows."""
+        return {name for view in self._channels for name in view.metrics}
+
+    def check_capacity(self, view: View) -> None:
+        """Say whether there is room for a view.
+
+        Raises:
+            AtCapacity: as many others are live as may be.
+        """
+        if view not in self._channels and len(self._channels) >= self._limit:
+            raise AtCapacity(
+                f"{self._limit} different views are live, which is the limit: "
+                "ask for one that others have, or come back later"
+            )
+
+    def open(self, view: View, catalog: Catalog, *, resumed: bool) -> Channel:
+        """Return a view's channel, which is made if there is none.
+
+        ``resumed`` says whether the history reaches up to the present.
+
+        Raises:
+            AtCapacity: there is no room for it.
+        """
+        channel = self._channels.get(view)
+        if channel is None:
+            self.check_capacity(view)
+            kinds = catalog.kinds(view.metrics)
+            channel = Channel(view, kinds, self._history, self._slicer, resumed=resumed)
+            self._channels[view] = channel
+        return channel
+
+    def leave(self, subscriber: Subscriber) -> bool:
+        """Let a subscriber go, and its channel with the last one; say whether it was there."""
+        channel = self._channels.get(subscriber.view)
+        if channel is None or not channel.leave(subscriber):
+            return False
+        if not channel:
+            del self._channels[subscriber.view]
+        return True
+
+    def update(self, snapshot: Snapshot) -> list[Round]:
+        """Take in a snapshot; return the messages that it makes due, and to whom."""
+        return [due for channel in self._channels.values() for due in channel.update(snapshot)]
 
 
 def _time(frame: Frame) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import deque
+
 from hub.sampling.snapshot import Snapshot
 
 __all__ = ["History"]
@@ -9,6 +12,9 @@ __all__ = ["History"]
 
 class History:
     """The newest snapshots, each addressed by its position: how many there ever were before it.
+
+    Times and ticks rise from snapshot to snapshot, except where the machine's clock was set back.
+    What lies between two such places is a run, in which a time is found by bisection.
 
     Args:
         capacity: how many are kept, at least one.
@@ -21,15 +27,27 @@ class History:
         """The position that the next one will have."""
         self._capacity = capacity
         self._ring: list[Snapshot] = []
+        self._runs: deque[int] = deque()  # positions at which runs begin, oldest first
 
     def append(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, at the cost of the oldest where there is no more room."""
+        if not self._runs or not self._follows(snapshot):
+            self._runs.append(self.end)
         if len(self._ring) < self._capacity:
             self._ring.append(snapshot)
         else:
             self._ring[self.end % self._capacity] = snapshot
-            self.start += 1
+            self._forget()
         self.end += 1
+
+    def _follows(self, snapshot: Snapshot) -> bool:
+        newest = self[self.end - 1]
+        return snapshot.time > newest.time and snapshot.tick > newest.tick
+
+    def _forget(self) -> None:
+        self.start += 1
+        if len(self._runs) > 1 and self._runs[1] <= self.start:
+            self._runs.popleft()
 
     def __getitem__(self, position: int) -> Snapshot:
         """Return what is kept at a position.
@@ -41,12 +59,20 @@ class History:
             raise IndexError(position)
         return self._ring[position % self._capacity]
 
+    def ago(self, seconds: float) -> float:
+        """Return the time, in Unix seconds, that was so many before the newest snapshot's."""
+        return (self[self.end - 1].time if self.end else 0.0) - seconds
+
     def after(self, time: float) -> int:
         """Return the position from which on all are newer than ``time``, in Unix seconds."""
-        position = self.end
-        while position > self.start and self[position - 1].time > time:
-            position -= 1
-        return position
+        end = self.end
+        for begin in reversed(self._runs):
+            first = max(begin, self.start)
+            found = bisect_right(range(first, end), time, key=lambda at: self[at].time)
+            if found:
+                return first + found
+            end = first
+        return self.start
 
     def begin(self, time: float, ticks: int) -> int:
         """Return where to begin in order to see all windows of ``ticks`` that end after ``time``.
@@ -67,9 +93,30 @@ class History:
         if position >= self.end:
             return self.end
         number = self[position].tick // ticks
-        while position > self.start and self[position - 1].tick // ticks == number:
-            position -= 1
-        if position == self.start > 0 and self[position].tick % ticks:
-            while position < self.end and self[position].tick // ticks == number:
-                position += 1
+        first = self._first(position, number, ticks)
+        if first == self.start > 0 and self[first].tick % ticks:
+            return self._next(position, number, ticks)
+        return first
+
+    def _first(self, position: int, number: int, ticks: int) -> int:
+        """Return the first of the snapshots before ``position`` that are all of its window."""
+        for begin in reversed(self._runs):
+            if begin > position:
+                continue
+            first = max(begin, self.start)
+            found = bisect_left(range(first, position), number * ticks, key=self._tick_at)
+            position = first + found
+            if found or position == self.start or self._tick_at(position - 1) // ticks != number:
+                break
         return position
+
+    def _next(self, position: int, number: int, ticks: int) -> int:
+        """Return the first of the snapshots after ``position`` that is not of its window."""
+        while position < self.end and self._tick_at(position) // ticks == number:
+            run = next((begin for begin in self._runs if begin > position), self.end)
+            found = bisect_left(range(position, run), (number + 1) * ticks, key=self._tick_at)
+            position += found
+        return position
+
+    def _tick_at(self, position: int) -> int:
+        return self[position].tick

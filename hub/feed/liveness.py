@@ -1,4 +1,4 @@
-"""What is done about subscribers that do not keep up: a line in the log, then a deadline."""
+"""Whether subscribers are still there: signs of life, and a deadline for those that stall."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from hub.clock import Clock, Timer
 from hub.errors import CloseReason
 from hub.feed.subscriber import Subscriber
 
-__all__ = ["EpisodeLog", "Keepalive", "StallWatch"]
+__all__ = ["EpisodeLog", "Keepalive", "StallWatch", "close_gradually"]
 
 _logger = logging.getLogger("hub")
+
+_DRAIN_SECONDS: Final = 0.02
+"""How long to go on at a time between subscribers that are closed one after another."""
 
 
 class EpisodeLog:
@@ -26,26 +29,35 @@ class EpisodeLog:
 
     def slow(self, subscriber: Subscriber) -> None:
         """See ``Observer``."""
-        _logger.warning("Slow client %s: dropping its oldest frames", subscriber.name)
+        _logger.warning("Slow client %s: dropping its oldest frames", subscriber.ticket)
 
     def recovered(self, subscriber: Subscriber, lost: int) -> None:
         """See ``Observer``."""
-        _logger.info("Slow client %s: recovered, %d frames lost", subscriber.name, lost)
+        _logger.info("Slow client %s: recovered, %d frames lost", subscriber.ticket, lost)
 
     def gone(self, subscriber: Subscriber) -> None:
         """Close the episode of a subscriber that leaves while it is slow, or because it was."""
         cut = subscriber.close_reason is CloseReason.TOO_SLOW
-        if cut or subscriber.lost:
-            how = "cut off" if cut else "gone"
-            _logger.info(
-                "Slow client %s: %s, %d frames lost", subscriber.name, how, subscriber.lost
-            )
+        if not cut and not subscriber.lost:
+            return
+        pending = subscriber.accounts.pending
+        _logger.info(
+            "Slow client %s: %s, %d frames lost%s",
+            subscriber.ticket,
+            "cut off" if cut else "gone",
+            subscriber.lost,
+            f" and {pending} pending" if pending else "",
+        )
 
 
 class StallWatch(EpisodeLog):
     """Cuts off subscribers that take nothing for ``timeout`` seconds.
 
-    One timer serves all of them; there is none while nobody is blocked.
+    One timer serves all of them; there is none while no subscriber is blocked.
+
+    Args:
+        timeout: seconds.
+        clock: has the timer.
     """
 
     _GRAIN: Final = 0.1  # seconds; stalls that expire together are cut off together
@@ -53,8 +65,8 @@ class StallWatch(EpisodeLog):
     def __init__(self, timeout: float, clock: Clock) -> None:
         self._timeout = timeout
         self._clock = clock
-        self._since: dict[Subscriber, float] = {}  # in order of time
-        self._timer: Timer | None = None
+        self._since: dict[Subscriber, float] = {}  # blocked since when, oldest first
+        self._timer: Timer | None = None  # runs while there are any
 
     def blocked(self, subscriber: Subscriber) -> None:
         """See ``Observer``."""
@@ -72,7 +84,7 @@ class StallWatch(EpisodeLog):
         super().gone(subscriber)
 
     def stop(self) -> None:
-        """Forget everybody and the timer."""
+        """Watch no subscriber any more."""
         self._since.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -109,8 +121,8 @@ class Keepalive:
     def __init__(self, subscribers: Callable[[], Sequence[Subscriber]], clock: Clock) -> None:
         self._subscribers = subscribers
         self._clock = clock
-        self._round: Sequence[Subscriber] = ()
-        self._step = 0
+        self._round: Sequence[Subscriber] = ()  # those of this round; some may have ended since
+        self._step = 0  # how many of the round's steps are done
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -120,7 +132,7 @@ class Keepalive:
         self._schedule()
 
     def stop(self) -> None:
-        """Probe nobody any more."""
+        """Probe no subscriber any more."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -139,3 +151,18 @@ class Keepalive:
             self._round = self._subscribers()
             self._step = 0
         self._schedule()
+
+
+async def close_gradually(
+    subscribers: Sequence[Subscriber], reason: CloseReason, seconds: float, clock: Clock
+) -> None:
+    """Close subscribers for the reason given, evenly spread over ``seconds``.
+
+    Cancelled, it leaves the others open.
+    """
+    start = clock.monotonic()
+    for count, subscriber in enumerate(subscribers):
+        due = start + seconds * count / len(subscribers)
+        if due - clock.monotonic() > _DRAIN_SECONDS:
+            await clock.sleep_until(due)
+        subscriber.close(reason)

@@ -1,44 +1,37 @@
-"""What may be asked of a hub, and in which words.
+"""What a request asks of the feed, and in which words.
 
 One table of parameters both reads requests and describes itself, so that what is documented is
-what is done.
+what is done. A value is checked by the same rule whether it comes as text or from the host's code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from math import isfinite
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import parse_qsl
 
-from hub.errors import SECRET, InvalidValue
-from hub.feed.catalog import Catalog
-from hub.feed.view import DEFAULT_METRICS, Aggregate, View
+from hub.errors import InvalidValue, UnknownParameter
+from hub.feed.catalog import RESTRICTED_FEED_PATH, Catalog
+from hub.feed.view import Aggregate, View
 
 __all__ = [
-    "COLUMNS",
-    "FEED",
-    "FEED_PATH",
-    "LATEST",
-    "MAX_INTERVAL",
-    "RESTRICTED_FEED_PATH",
-    "FeedQuery",
-    "Parameter",
-    "parse",
-    "read",
-]
+    "COLUMNS", "FEED", "FEED_PATH", "LATEST", "MAX_INTERVAL", "RESTRICTED_FEED_PATH", "FeedQuery",
+    "Parameter", "build_query", "parse", "read",
+]  # fmt: skip
 
 FEED_PATH: Final = "/api/system/metrics"
-RESTRICTED_FEED_PATH: Final = "/api/system/ws"
 
 MAX_INTERVAL: Final = 3600
 """Seconds that a view's interval may be at most."""
 
 _QUERY_FIELDS: Final = 100
-_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?", re.ASCII)  # as many as a float has
+_NANOSECOND: Final = Decimal("1e-9")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -49,7 +42,7 @@ _TIMESTAMP: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """What somebody has asked for: a view, and where in time to begin.
+    """What a client has asked for: a view, and where in time to begin.
 
     Attributes:
         view: what to see.
@@ -75,15 +68,16 @@ class Parameter(Protocol):
         """What it does, in one sentence."""
         ...
 
-    def schema(self, offer: Catalog) -> dict[str, object]:
+    def schema(self, catalog: Catalog) -> dict[str, object]:
         """Return the JSON Schema of its values."""
         ...
 
-    def read(self, text: str, offer: Catalog) -> object:
+    def read(self, text: str, catalog: Catalog) -> object:
         """Return the value that a text stands for.
 
         Raises:
             InvalidValue: it breaks the parameter's rule.
+            Refused: it asks for what is only in the authenticated feed.
         """
         ...
 
@@ -93,20 +87,23 @@ class _Metrics:
     name: str
     description: str
 
-    def schema(self, offer: Catalog) -> dict[str, object]:
+    def schema(self, catalog: Catalog) -> dict[str, object]:
         return {
             "type": "array",
-            "items": {"type": "string", "enum": list(offer.names)},
+            "items": {"type": "string", "enum": list(catalog.names)},
             "minItems": 1,
-            "default": list(_default_metrics(offer)),
+            "default": list(catalog.default_metrics),
         }
 
-    def read(self, text: str, offer: Catalog) -> tuple[str, ...]:
-        names, wanted = offer.names, text.split(",")
-        for name in wanted:
-            if name not in names:
-                raise InvalidValue(self.name, f"one or more of {', '.join(names)}", name)
-        return tuple(name for name in names if name in wanted)
+    def read(self, text: str, catalog: Catalog) -> tuple[str, ...]:
+        return catalog.choose(text.split(","))
+
+    def check(self, value: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+        names = () if isinstance(value, str) else tuple(value)
+        if not names:
+            rule = f"a sequence of one or more of {', '.join(catalog.names)}"
+            raise InvalidValue(self.name, rule, value)
+        return catalog.choose(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +113,8 @@ class _Interval:
     name: str
     description: str
 
-    def schema(self, offer: Catalog) -> dict[str, object]:
-        base = int(offer.interval) if offer.interval.is_integer() else offer.interval
+    def schema(self, catalog: Catalog) -> dict[str, object]:
+        base = int(catalog.interval) if catalog.interval.is_integer() else catalog.interval
         return {
             "type": "number",
             "minimum": base,
@@ -126,14 +123,29 @@ class _Interval:
             "default": base,
         }
 
-    def read(self, text: str, offer: Catalog) -> int:
-        if _DECIMAL.fullmatch(text) and 0 < Decimal(text) <= MAX_INTERVAL:
-            ticks, rest = divmod(Decimal(text), Decimal(str(offer.interval)))
-            if ticks and not rest:
-                return int(ticks)
-        base = f"{offer.interval:g}"
+    def read(self, text: str, catalog: Catalog) -> int:
+        seconds = Decimal(text) if _DECIMAL.fullmatch(text) else Decimal(0)
+        return self._ticks(seconds, catalog) or self._refuse(text, catalog)
+
+    def check(self, value: float, catalog: Catalog) -> int:
+        given: object = value
+        numeric = isinstance(given, int | float) and not isinstance(given, bool)
+        seconds = Decimal(str(value)) if numeric and isfinite(value) else Decimal(0)
+        return self._ticks(seconds, catalog) or self._refuse(value, catalog)
+
+    @staticmethod
+    def _ticks(seconds: Decimal, catalog: Catalog) -> int:
+        """Return how many ticks a time lasts, to the nanosecond; 0 if it is not a whole number."""
+        if not 0 < seconds <= MAX_INTERVAL:
+            return 0
+        base = Decimal(str(catalog.interval))
+        ticks = round(seconds / base)
+        return ticks if abs(ticks * base - seconds) * 2 < _NANOSECOND else 0
+
+    def _refuse(self, value: object, catalog: Catalog) -> NoReturn:
+        base = f"{catalog.interval:g}"
         rule = f"a whole multiple of {base} seconds, from {base} to {MAX_INTERVAL}"
-        raise InvalidValue(self.name, rule, text)
+        raise InvalidValue(self.name, rule, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +156,8 @@ class _Seconds:
     description: str
     default: int
 
-    def schema(self, offer: Catalog) -> dict[str, object]:
-        kept = int(offer.history)
+    def schema(self, catalog: Catalog) -> dict[str, object]:
+        kept = int(catalog.history)
         return {
             "type": "integer",
             "minimum": 0,
@@ -153,12 +165,15 @@ class _Seconds:
             "default": min(self.default, kept),
         }
 
-    def read(self, text: str, offer: Catalog) -> int:
-        kept = int(offer.history)
-        if not _WHOLE.fullmatch(text) or int(text) > kept:
+    def read(self, text: str, catalog: Catalog) -> int:
+        return self.check(int(text) if _WHOLE.fullmatch(text) else text, catalog)
+
+    def check(self, value: object, catalog: Catalog) -> int:
+        kept = int(catalog.history)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= kept:
             rule = f"a whole number of seconds from 0 to {kept}, which is what is kept"
-            raise InvalidValue(self.name, rule, text)
-        return int(text)
+            raise InvalidValue(self.name, rule, value)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +181,10 @@ class _Time:
     name: str
     description: str
 
-    def schema(self, offer: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
+    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
         return {"type": "string", "format": "date-time"}
 
-    def read(self, text: str, offer: Catalog) -> float:  # noqa: ARG002 # as the others
+    def read(self, text: str, catalog: Catalog) -> float:  # noqa: ARG002 # as the others
         # An unescaped plus sign arrives as a blank.
         timestamp = text.replace(" ", "+")
         try:
@@ -188,11 +203,11 @@ class _Choice:
     description: str
     options: Mapping[str, object]
 
-    def schema(self, offer: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
+    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
         return {"type": "string", "enum": list(self.options), "default": next(iter(self.options))}
 
-    def read(self, text: str, offer: Catalog) -> object:  # noqa: ARG002 # as the others
-        if text not in self.options:
+    def read(self, text: object, catalog: Catalog) -> object:  # noqa: ARG002 # as the others
+        if not isinstance(text, str) or text not in self.options:
             raise InvalidValue(self.name, f"one of {', '.join(self.options)}", text)
         return self.options[text]
 
@@ -203,8 +218,13 @@ class _Switch(_Choice):
 
     options: Mapping[str, object] = field(default_factory={"false": False, "true": True}.copy)
 
-    def schema(self, offer: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
+    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
         return {"type": "boolean", "default": False}
+
+    def check(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise InvalidValue(self.name, "True or False", value)
+        return value
 
 
 _METRICS: Final = _Metrics(
@@ -244,50 +264,71 @@ COLUMNS: Final[tuple[Parameter, ...]] = (_SECONDS, _METRICS, _INTERVAL, _AGGREGA
 """Parameters of a request for the past in columns."""
 
 
-def parse(query: bytes, parameters: Sequence[Parameter], offer: Catalog) -> FeedQuery:
+def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> FeedQuery:
     """Read a request's query string; what it leaves out has its default.
 
     Raises:
         InvalidValue: a parameter is unknown, is repeated, or its value breaks its rule; ``field``
             is the parameter's name.
+        Refused: a family is only in the authenticated feed.
     """
     given: dict[str, str] = {}
     for name, text in _fields(query):
         if name in given and name != _METRICS.name:
             raise InvalidValue(name, "given once", text)
         given[name] = f"{given[name]},{text}" if name in given else text
-    return read(given, parameters, offer)
+    return read(given, parameters, catalog)
 
 
-def read(given: Mapping[str, str], parameters: Sequence[Parameter], offer: Catalog) -> FeedQuery:
-    """Read a request from the texts of its parameters. Raises as ``parse`` does."""
+def read(given: Mapping[str, str], parameters: Sequence[Parameter], catalog: Catalog) -> FeedQuery:
+    """Read a query from the texts of its parameters. Raises as ``parse`` does."""
     known = {parameter.name: parameter for parameter in parameters}
     values: dict[str, Any] = {}
     for name, text in given.items():
         if name not in known:
-            # It may be a token that somebody has put here.
-            raise InvalidValue(name, f"left out (parameters are: {', '.join(known)})", SECRET)
-        values[name] = known[name].read(text, offer)
+            raise UnknownParameter(name, known)
+        values[name] = known[name].read(text, catalog)
     if "since" in values and "history" in values:
         raise InvalidValue("since", "left out where history is given", given["since"])
     view = View(
-        metrics=values.get("metrics") or _default_metrics(offer),
+        metrics=values.get("metrics") or catalog.choose(()),
         ticks=values.get("interval", 1),
         aggregate=values.get("aggregate", Aggregate.MEAN),
         partial=values.get("partial", False),
         seq=values.get("seq", False),
     )
-    return FeedQuery(view, _stretch(values, known, offer), values.get("since"))
+    return FeedQuery(view, _stretch(values, known, catalog), values.get("since"))
 
 
-def _default_metrics(offer: Catalog) -> tuple[str, ...]:
-    return tuple(name for name in offer.names if name in DEFAULT_METRICS) or offer.names
+def build_query(
+    catalog: Catalog,
+    *,
+    metrics: Iterable[str],
+    interval: float | None,
+    aggregate: str,
+    history: int,
+    partial: bool,
+    seq: bool,
+) -> FeedQuery:
+    """Make a query from values of the host's own code, by the same rules as from text.
+
+    Raises:
+        InvalidValue: a value breaks its rule.
+    """
+    view = View(
+        metrics=_METRICS.check(metrics, catalog),
+        ticks=1 if interval is None else _INTERVAL.check(interval, catalog),
+        aggregate=Aggregate(str(_AGGREGATE.read(aggregate, catalog))),
+        partial=_PARTIAL.check(partial),
+        seq=_SEQ.check(seq),
+    )
+    return FeedQuery(view, _HISTORY.check(history, catalog))
 
 
-def _stretch(values: Mapping[str, Any], known: Mapping[str, object], offer: Catalog) -> int:
+def _stretch(values: Mapping[str, Any], known: Collection[str], catalog: Catalog) -> int:
     """Return how many seconds of the past are wanted, under whichever name it goes."""
     parameter = _SECONDS if _SECONDS.name in known else _HISTORY
-    seconds: int = values.get(parameter.name, min(parameter.default, int(offer.history)))
+    seconds: int = values.get(parameter.name, min(parameter.default, int(catalog.history)))
     return seconds
 
 

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hub.clock import Clock, Timer
 from hub.errors import CloseReason
+from hub.feed.accounts import Accounts
+from hub.feed.subscriber import Subscriber
 from hub.histogram import Distribution, Histogram
 from hub.sampling.sampler import SamplerStatistics
 
-__all__ = ["HubStatistics", "LagMeter"]
+__all__ = ["HubStatistics", "LagMeter", "Ledger"]
 
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
     """What a hub has done since it was last started, and whom it serves now.
 
+    Of frames, also of subscribers that have left: offered == delivered + dropped + abandoned +
+    pending.
+
     Attributes:
         subscribers: receivers of any view.
         views: distinct views among them; each is encoded once a tick.
         overruns: deliveries that were still under way when the next snapshot came.
-        delivered: frames handed on to sockets and readers, also of subscribers that have left.
+        offered: frames published to subscribers, or replayed for them.
+        delivered: frames handed on to sockets and readers.
         dropped: frames that subscribers did not take in time.
         expired: of those, the ones that the history gave up before they were replayed.
+        abandoned: frames that were pending when their subscriber left.
+        pending: frames in the queues of subscribers now.
         closed: subscribers that the hub itself has closed, by the reason.
         age: seconds since the newest snapshot, or None before the first.
         lag: seconds by which the event loop was late.
@@ -34,9 +43,12 @@ class HubStatistics:
     subscribers: int
     views: int
     overruns: int
+    offered: int
     delivered: int
     dropped: int
     expired: int
+    abandoned: int
+    pending: int
     closed: Mapping[CloseReason, int]
     age: float | None
     lag: Distribution
@@ -53,8 +65,56 @@ class HubStatistics:
         return self.sampler.missed if self.sampler else 0
 
 
+class Ledger:
+    """Keeps what is to be counted of subscribers that have left."""
+
+    def __init__(self) -> None:
+        self.left = Accounts()
+        """Their accounts, added up; what is pending there was abandoned."""
+        self.closed: Counter[CloseReason] = Counter()
+        """How many the hub has closed, by the reason."""
+
+    def close(self, subscriber: Subscriber) -> None:
+        """Take over the accounts of a subscriber that leaves."""
+        self.left = Accounts.total((self.left, subscriber.accounts))
+        if subscriber.close_reason is not None:
+            self.closed[subscriber.close_reason] += 1
+
+    def statistics(
+        self,
+        subscribers: Sequence[Subscriber],
+        *,
+        views: int,
+        overruns: int,
+        age: float | None,
+        lag: Distribution,
+        sampler: SamplerStatistics | None,
+    ) -> HubStatistics:
+        """Return all figures, of the subscribers that are there and of those that have left."""
+        here, left = Accounts.total(one.accounts for one in subscribers), self.left
+        return HubStatistics(
+            subscribers=len(subscribers),
+            views=views,
+            overruns=overruns,
+            offered=here.offered + left.offered,
+            delivered=here.delivered + left.delivered,
+            dropped=here.dropped + left.dropped,
+            expired=here.expired + left.expired,
+            abandoned=left.pending,
+            pending=here.pending,
+            closed=dict(self.closed),
+            age=age,
+            lag=lag,
+            sampler=sampler,
+        )
+
+
 class LagMeter:
-    """Measures by how much a timer comes late, twice a second."""
+    """Measures by how much a timer comes late, twice a second: what every client feels.
+
+    Args:
+        clock: has the timer.
+    """
 
     SECONDS: Final = 0.5
     BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

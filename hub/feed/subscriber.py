@@ -1,24 +1,42 @@
-"""One receiver of one view: its bounded queue, the queue's policy and its accounting.
+"""One receiver of one view: its states, its bounded queue and its accounts.
 
 The policy: a queue that is full gives up its oldest frame, because the newest snapshot supersedes
-it. Nobody waits for a subscriber, and at any moment, for every subscriber:
+it. Nothing waits for a subscriber, and at any moment, for every subscriber:
 
     offered == delivered + dropped + pending
+
+Each of the four is counted by itself, so that a frame that is lost on the way shows.
 """
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol, Self
+from typing import Protocol, final
 
-from hub.errors import CloseReason, StreamClosed
+from hub.errors import CloseReason
+from hub.feed.accounts import Accounts, SubscriberStatistics
+from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 
-__all__ = ["Observer", "Outcome", "QueuedSubscriber", "Subscriber", "SubscriberStatistics"]
+__all__ = ["Backlog", "Observer", "Outcome", "State", "Subscriber", "Ticket"]
+
+
+class State(Enum):
+    """Where a subscriber is in its life; it goes down this list, and never back."""
+
+    JOINING = auto()
+    """It is offered nothing yet."""
+    REPLAYING = auto()
+    """It receives what was before, as fast as its receiver takes it."""
+    LIVE = auto()
+    """It is offered every new frame."""
+    ENDED = auto()
+    """It is offered and asked nothing any more, for one reason."""
+
+
+_REPLAYING, _LIVE, _ENDED = State.REPLAYING, State.LIVE, State.ENDED  # looked up once per frame
 
 
 class Outcome(Enum):
@@ -29,30 +47,22 @@ class Outcome(Enum):
     DROPPED = auto()
     """Queued, at the cost of the oldest one."""
     REFUSED = auto()
-    """The subscriber is closed; the frame does not count as offered."""
+    """The subscriber is not live; the frame does not count as offered."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriberStatistics:
-    """Counts of frames since the subscriber joined.
+_DELIVERED, _REFUSED = Outcome.DELIVERED, Outcome.REFUSED
 
-    Attributes:
-        offered: frames published to it while it was open.
-        delivered: frames handed on to its socket or its reader.
-        dropped: frames given up because the queue was full, or gone before they were replayed.
-        pending: frames in the queue now.
-        peak: the most frames that have been pending at once.
-    """
 
-    offered: int
-    delivered: int
-    dropped: int
-    pending: int
-    peak: int
+class Ticket(Protocol):
+    """A client's admission: its ``str`` is who it is, in the log."""
+
+    def release(self) -> None:
+        """Give the client's place back."""
+        ...
 
 
 class Observer(Protocol):
-    """Who is told of what happens to a subscriber. All calls are synchronous and must be quick."""
+    """Is told of what happens to a subscriber. All calls are synchronous and must be quick."""
 
     def blocked(self, subscriber: Subscriber) -> None:
         """It has begun to hold frames because its receiver takes none."""
@@ -71,58 +81,220 @@ class Observer(Protocol):
         ...
 
 
+class Backlog:
+    """What a subscriber is to receive before it is live, read piece by piece.
+
+    Args:
+        frames: yields them, and None where it has worked for a moment without one; at its end the
+            subscriber is live.
+        slicer: runs it.
+    """
+
+    __slots__ = ("frames", "running", "slicer")
+
+    def __init__(self, frames: Iterator[Frame | None], slicer: TimeSlicer) -> None:
+        self.frames = frames
+        self.slicer = slicer
+        self.running = False
+        """Whether the slicer has it, rather than waiting for the receiver."""
+
+
 class Subscriber(ABC):
     """A receiver that frames are offered to, one at a time, by the hub.
+
+    What it may be offered and asked is decided here, by its state. Subclasses say how to hand a
+    frame on (``_write``), that there is one in the queue (``_wake``), how to say goodbye
+    (``_send_close``) and how to ask for a sign of life (``_send_probe``).
 
     Args:
         view: what it receives.
         capacity: frames that may be pending.
         observer: told when it blocks, flows, is slow, has recovered.
-        name: who receives, which is written in the log as its ``str``.
+        ticket: of the client that receives.
     """
 
     __slots__ = (
-        "_backlog",
-        "_blocked",
-        "_capacity",
-        "_delivered",
-        "_dropped",
-        "_expired",
-        "_held",
-        "_lost",
-        "_observer",
-        "_peak",
-        "close_reason",
-        "name",
-        "view",
+        "_backlog", "_blocked", "_capacity", "_close_reason", "_delivered", "_dropped", "_expired",
+        "_lost", "_observer", "_offered", "_peak", "_queue", "_state", "ticket", "view",
     )  # fmt: skip
 
-    close_reason: CloseReason | None
-    """Why the hub has closed it, if it has."""
-
-    def __init__(self, view: View, capacity: int, observer: Observer, *, name: object) -> None:
+    def __init__(self, view: View, capacity: int, observer: Observer, *, ticket: Ticket) -> None:
         self.view = view
-        self.name = name
-        self.close_reason = None
+        self.ticket = ticket
         self._capacity = capacity
         self._observer = observer
-        self._backlog: Iterator[Frame] | None = None
-        self._held: list[Frame] | None = None
-        self._delivered = self._dropped = self._expired = self._peak = self._lost = 0
-        self._blocked = False
+        self._state = State.JOINING
+        self._close_reason: CloseReason | None = None
+        # A list, made when needed: a deque costs 0.7 KiB even when empty, and few are ever needed.
+        self._queue: list[Frame] | None = None
+        self._backlog: Backlog | None = None  # only while it replays
+        self._blocked = False  # its receiver takes nothing at the moment, as far as is known
+        self._lost = 0  # dropped since it was last up to date
+        self._peak = 0
+        self._offered = self._delivered = self._dropped = self._expired = 0
+
+    # What subclasses say
 
     @abstractmethod
-    def offer(self, frame: Frame) -> Outcome:
-        """Deliver ``frame`` or queue it. Never waits, never raises, takes microseconds."""
+    def _write(self, frame: Frame) -> bool:
+        """Hand a frame to the receiver if it takes it at once; say whether it did."""
 
     @abstractmethod
-    def close(self, close_reason: CloseReason) -> None:
-        """End the stream for the reason given; again is a no-op. Never waits."""
+    def _wake(self) -> None:
+        """See to it that what is in the queue reaches the receiver. Does not wait."""
+
+    @abstractmethod
+    def _send_close(self, reason: CloseReason) -> None:
+        """End the stream towards the receiver. Does not wait."""
+
+    def _send_probe(self) -> None:  # noqa: B027 # most have nothing to ask
+        """Ask the receiver for a sign of life, where nothing else does."""
+
+    # Its state
 
     @property
-    def totals(self) -> tuple[int, int, int]:
-        """Frames delivered, dropped, and of those the ones that were gone before their replay."""
-        return self._delivered, self._dropped, self._expired
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._state
+
+    @property
+    def close_reason(self) -> CloseReason | None:
+        """Why the hub has ended it; None if it has not, or if the peer has."""
+        return self._close_reason
+
+    @final
+    def start_replay(self, backlog: Backlog) -> None:
+        """Receive a backlog first, each frame only when the receiver can have it."""
+        if self._state is State.JOINING:
+            self._state = _REPLAYING
+            self._backlog = backlog
+            self._resume_replay()
+
+    @final
+    def go_live(self) -> bool:
+        """Be offered every new frame from now on; say whether that is so."""
+        if self._state is not _ENDED:
+            self._state = _LIVE
+            self._backlog = None
+            if not self._queue:
+                self._mark_recovered()
+        return self._state is _LIVE
+
+    @final
+    def close(self, reason: CloseReason) -> None:
+        """End it for the hub's reason given, and tell the receiver. Never waits.
+
+        Again, or once the peer has ended it, is a no-op.
+        """
+        if self._state is not _ENDED:
+            self._close_reason = reason
+            self._state = _ENDED
+            self._backlog = None
+            self._send_close(reason)
+
+    @final
+    def end(self) -> None:
+        """Note that the peer has ended it; a no-op if it has ended already."""
+        if self._state is not _ENDED:
+            self._state = _ENDED
+            self._backlog = None
+
+    @final
+    def probe(self) -> None:
+        """Ask the receiver for a sign of life; called now and then."""
+        if self._state is not _ENDED:
+            self._send_probe()
+
+    # Its frames
+
+    @final
+    def offer(self, frame: Frame) -> Outcome:
+        """Deliver ``frame`` or queue it. Never waits, never raises, takes microseconds."""
+        if self._state is not _LIVE:
+            return _REFUSED
+        self._offered += 1
+        if self._write(frame):
+            self._delivered += 1
+            return _DELIVERED
+        return self._enqueue(frame)
+
+    def _enqueue(self, frame: Frame) -> Outcome:
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = []
+        queue.append(frame)
+        outcome = Outcome.QUEUED
+        if len(queue) > self._capacity:
+            del queue[0]
+            self._drop(1)
+            outcome = Outcome.DROPPED
+        self._peak = max(self._peak, len(queue))
+        self._wake()
+        return outcome
+
+    def _dequeue(self) -> Frame | None:
+        """Take the oldest pending frame to hand it on, if there is one."""
+        queue = self._queue
+        if not queue:
+            return None
+        frame = queue.pop(0)
+        self._delivered += 1
+        if not queue:
+            self._queue = None
+            if self._backlog is None:
+                self._mark_recovered()
+        return frame
+
+    def _drop(self, count: int) -> None:
+        if not self._lost:
+            self._observer.slow(self)
+        self._dropped += count
+        self._lost += count
+
+    @final
+    def expire(self, count: int) -> None:
+        """Count frames of the backlog that were gone before they could be read."""
+        if count:
+            self._offered += count
+            self._expired += count
+            self._drop(count)
+
+    def _resume_replay(self) -> None:
+        """Go on with the backlog, if there is one: the receiver has room again."""
+        backlog = self._backlog
+        if backlog is not None and not backlog.running:
+            backlog.running = True
+            backlog.slicer.add(self._replay(backlog))
+
+    def _replay(self, backlog: Backlog) -> Iterator[None]:
+        """Hand on the backlog as far as the receiver takes it; nothing of it is ever dropped."""
+        while self._backlog is backlog and not self._queue and not self._is_full():
+            frame = next(backlog.frames, None)
+            if frame is not None:
+                self._offered += 1
+                if self._write(frame):
+                    self._delivered += 1
+                else:
+                    self._enqueue(frame)
+            yield
+        backlog.running = False
+
+    def _is_full(self) -> bool:
+        """Say whether the receiver takes nothing even while the queue is empty."""
+        return False
+
+    # Its accounts
+
+    @property
+    def accounts(self) -> Accounts:
+        """What became of its frames so far."""
+        return Accounts(
+            self._offered,
+            self._delivered,
+            self._dropped,
+            self._expired,
+            len(self._queue or ()),
+        )
 
     @property
     def lost(self) -> int:
@@ -131,68 +303,8 @@ class Subscriber(ABC):
 
     def statistics(self) -> SubscriberStatistics:
         """Return the counters as they are now."""
-        pending = len(self._held or ())
-        offered = self._delivered + self._dropped + pending
-        return SubscriberStatistics(offered, self._delivered, self._dropped, pending, self._peak)
-
-    def replay(self, backlog: Iterator[Frame]) -> None:
-        """Receive these frames first, each taken only when the receiver can have it.
-
-        For a subscriber that has been offered nothing yet, nor is while there are any.
-        """
-        self._backlog = backlog
-        self._start_replay()
-
-    @abstractmethod
-    def _start_replay(self) -> None:
-        """Begin to hand on the backlog. Does not wait."""
-
-    def skip(self, count: int) -> None:
-        """Count frames of the backlog that were gone before they could be taken."""
-        if count:
-            self._expired += count
-            self._drop(count)
-
-    def probe(self) -> None:  # noqa: B027 # most have nothing to ask
-        """Ask the receiver for a sign of life, where nobody else does; called now and then."""
-
-    def _enqueue(self, frame: Frame) -> Outcome:
-        # A list, made when needed: a deque costs 0.7 KiB even when empty, and few are ever needed.
-        held = self._held
-        if held is None:
-            held = self._held = []
-        held.append(frame)
-        if len(held) <= self._capacity:
-            self._peak = max(self._peak, len(held))
-            return Outcome.QUEUED
-        del held[0]
-        self._drop(1)
-        return Outcome.DROPPED
-
-    def _drop(self, count: int) -> None:
-        if not self._lost:
-            self._observer.slow(self)
-        self._dropped += count
-        self._lost += count
-
-    def _dequeue(self) -> Frame | None:
-        """Count the oldest frame that is due as delivered and return it, if there is one."""
-        if self._backlog is not None:
-            frame = next(self._backlog, None)
-            if frame is not None:
-                self._delivered += 1
-                return frame
-            self._backlog = None
-            self._mark_recovered()
-        held = self._held
-        if not held:
-            return None
-        frame = held.pop(0)
-        self._delivered += 1
-        if not held:
-            self._held = None
-            self._mark_recovered()
-        return frame
+        offered, delivered, dropped, _, pending = self.accounts
+        return SubscriberStatistics(offered, delivered, dropped, pending, self._peak)
 
     def _mark_recovered(self) -> None:
         if self._lost:
@@ -210,67 +322,3 @@ class Subscriber(ABC):
         if self._blocked:
             self._blocked = False
             self._observer.flowing(self)
-
-
-class QueuedSubscriber(Subscriber):
-    """A subscriber that somebody reads from, one frame at a time: ``async for frame in it``."""
-
-    __slots__ = ("_wakeup",)
-
-    def __init__(self, view: View, capacity: int, observer: Observer, *, name: object) -> None:
-        super().__init__(view, capacity, observer, name=name)
-        self._wakeup: asyncio.Future[None] | None = None
-
-    def _start_replay(self) -> None:
-        self._wake()
-
-    def offer(self, frame: Frame) -> Outcome:
-        """See ``Subscriber``."""
-        if self.close_reason is not None:
-            return Outcome.REFUSED
-        if self._wakeup is None:
-            self._block()
-        outcome = self._enqueue(frame)
-        self._wake()
-        return outcome
-
-    def close(self, close_reason: CloseReason) -> None:
-        """See ``Subscriber``. Frames that are pending stay so."""
-        if self.close_reason is None:
-            self.close_reason = close_reason
-            self._wake()
-
-    async def receive(self) -> Frame:
-        """Return the oldest pending frame, waiting for one if need be.
-
-        For one reader at a time. Cancellation loses no frame.
-
-        Raises:
-            StreamClosed: the hub has closed the subscriber.
-        """
-        self._flow()
-        while self.close_reason is None:
-            if self._backlog is not None:
-                await asyncio.sleep(0)  # there may be thousands, and nothing else to wait for
-            frame = self._dequeue()
-            if frame is not None:
-                return frame
-            self._wakeup = asyncio.get_running_loop().create_future()
-            try:
-                await self._wakeup
-            finally:
-                self._wakeup = None
-        raise StreamClosed(self.close_reason)
-
-    def _wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Frame:
-        try:
-            return await self.receive()
-        except StreamClosed:
-            raise StopAsyncIteration from None

@@ -33,10 +33,21 @@ class Window:
     def __init__(self, view: View, kinds: Mapping[str, Kind]) -> None:
         self._view = view
         self._kinds = kinds
-        self._number: int | None = None
+        self._number: int | None = None  # of the window on the wall clock; None while it is empty
         self._last: Snapshot | None = None
         self._reductions: dict[str, _Reduction[Any]] = {}
         self._failures: dict[str, Failure] = {}
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks it is long."""
+        return self._view.ticks
+
+    def clear(self) -> None:
+        """Forget what is in it."""
+        self._number = self._last = None
+        self._reductions = {}
+        self._failures = {}
 
     def add(self, snapshot: Snapshot) -> Sequence[Snapshot]:
         """Add one; return the windows that are over with it, each as a snapshot of its own.
@@ -74,9 +85,7 @@ class Window:
 
     def _end(self, last: Snapshot) -> Snapshot:
         reduced = self._reduced(last)
-        self._last = None
-        self._reductions = {}
-        self._failures = {}
+        self.clear()
         return reduced
 
     def _reduced(self, last: Snapshot) -> Snapshot:

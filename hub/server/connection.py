@@ -19,7 +19,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from hub.errors import CloseReason
-from hub.feed.subscriber import Observer, Outcome, Subscriber
+from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import Frame, View
 from hub.web.extensions import InboundBudget
 
@@ -30,7 +30,6 @@ _PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothi
 _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
-_BURST: Final = 32
 
 # The library would log every connection that ends; the session does that.
 _SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)  # noqa: LOG001 # unregistered
@@ -62,22 +61,22 @@ class Connection(Subscriber, asyncio.Protocol):
         observer: Observer,
         *,
         transport: asyncio.Transport,
-        name: object,
+        ticket: Ticket,
         connections: set[Any],
         left: Callable[[Subscriber], None],
         parser: ServerProtocol | None = None,
     ) -> None:
-        super().__init__(view, capacity, observer, name=name)
+        super().__init__(view, capacity, observer, ticket=ticket)
         self._transport = transport
         self._connections = connections
         self._left = left
-        self._parser = parser
-        self._unparsed = 0 if parser is None else math.inf  # where it stands is not known
-        self._budget: InboundBudget | None = None
-        self._text: codecs.IncrementalDecoder | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._alive = True
-        self._ready = True
+        self._parser = parser  # only while a message has begun
+        self._unparsed = 0 if parser is None else math.inf  # bytes of a frame; inf: not known
+        self._budget: InboundBudget | None = None  # from the first message on
+        self._text: codecs.IncrementalDecoder | None = None  # of a text message that goes on
+        self._deadline: asyncio.TimerHandle | None = None  # once it has said the last thing
+        self._alive = True  # it has answered the last ping
+        self._ready = True  # the transport takes a frame at once
         connections.add(self)
         transport.set_protocol(self)
         # TLS transports pause at the mark, others above it: at 0 TLS would never write.
@@ -87,15 +86,17 @@ class Connection(Subscriber, asyncio.Protocol):
 
     # Outbound
 
-    def offer(self, frame: Frame) -> Outcome:
-        """See ``Subscriber``."""
-        if self._ready:
-            self._transport.write(frame.wire)
-            self._delivered += 1
-            return Outcome.DELIVERED
-        if self._blocked:
-            return self._enqueue(frame)
-        return Outcome.REFUSED
+    def _write(self, frame: Frame) -> bool:
+        if not self._ready:
+            return False
+        self._transport.write(frame.wire)  # which may pause writing: of this frame, not the next
+        return True
+
+    def _wake(self) -> None:
+        """See ``Subscriber``. The transport says when it takes more."""
+
+    def _is_full(self) -> bool:
+        return not self._ready
 
     def pause_writing(self) -> None:
         """Queue from now on; called by the transport when the kernel takes no more."""
@@ -109,20 +110,12 @@ class Connection(Subscriber, asyncio.Protocol):
             return
         self._ready = True
         self._flow()
-        self._start_replay()
-
-    def _start_replay(self) -> None:
-        """Write what is due, but no more of a backlog at a time than others can wait for."""
-        written = 0
         while self._ready and (frame := self._dequeue()) is not None:
             self._transport.write(frame.wire)
-            written += 1
-            if written >= _BURST and self._backlog is not None:
-                asyncio.get_running_loop().call_soon(self._start_replay)
-                return
+        self._resume_replay()
 
-    def probe(self) -> None:
-        """See ``Subscriber``. Whoever has not answered the last ping is given up."""
+    def _send_probe(self) -> None:
+        """See ``Subscriber``. A client that has not answered the last ping is given up."""
         if not self._ready:
             return
         if not self._alive:
@@ -151,9 +144,10 @@ class Connection(Subscriber, asyncio.Protocol):
         frames = [event for event in parser.events_received() if isinstance(event, WebSocketFrame)]
         output = b"".join(parser.data_to_send())
         if parser.state is not State.OPEN:
-            self._end(output)
+            self.end()
+            self._finish(output)
             return
-        if output and self._ready:  # pongs; who does not read gets none
+        if output and self._ready:  # pongs; a client that does not read gets none
             self._transport.write(output)
         self._check_budget(frames)
         self._unparsed += len(data) - sum(map(_masked_size, frames))
@@ -165,14 +159,14 @@ class Connection(Subscriber, asyncio.Protocol):
         for frame in frames:
             if self._budget is None:
                 self._budget = InboundBudget()
-            close_reason = self._budget.check(len(frame.data), now)
-            if close_reason is None and not self._is_sound(frame):
-                close_reason = CloseReason.NOT_TEXT
-            if close_reason is not None:
-                self.close(close_reason)
+            reason = self._budget.check(len(frame.data), now)
+            if reason is None and not self._is_valid_text(frame):
+                reason = CloseReason.NOT_TEXT
+            if reason is not None:
+                self.close(reason)
                 return
 
-    def _is_sound(self, frame: WebSocketFrame) -> bool:
+    def _is_valid_text(self, frame: WebSocketFrame) -> bool:
         """Say whether a frame is no text, or text as it has to be (RFC 6455, section 8.1)."""
         if frame.opcode is Opcode.TEXT:
             self._text = _UTF8()
@@ -192,20 +186,16 @@ class Connection(Subscriber, asyncio.Protocol):
         """Close because the server stops; called by uvicorn."""
         self.close(CloseReason.RESTART)
 
-    def close(self, close_reason: CloseReason) -> None:
+    def _send_close(self, reason: CloseReason) -> None:
         """See ``Subscriber``. A client that takes nothing cannot be told why: it is cut off."""
-        if self.close_reason is not None:
-            return
         if self._blocked:
-            self.close_reason = close_reason
             self._flow()
             self._transport.abort()
         elif self._ready:
-            self.close_reason = close_reason
-            farewell = Close(close_reason.code, close_reason.phrase).serialize()
-            self._end(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
+            farewell = Close(reason.code, reason.phrase).serialize()
+            self._finish(WebSocketFrame(Opcode.CLOSE, farewell).serialize(mask=False))
 
-    def _end(self, output: bytes) -> None:
+    def _finish(self, output: bytes) -> None:
         """Say the last thing, then give the client a moment to hear it and hang up."""
         self._ready = False
         self._flow()
@@ -217,11 +207,13 @@ class Connection(Subscriber, asyncio.Protocol):
         self._deadline = loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take leave; called once by the transport, whoever ended the connection."""
+        """Take leave; called once by the transport, whichever side ended the connection."""
         self._ready = False
         self._flow()
-        if self.close_reason is None and isinstance(exc, TimeoutError):  # the kernel's verdict
-            self.close_reason = CloseReason.TOO_SLOW
+        if isinstance(exc, TimeoutError):  # the kernel's verdict
+            self.close(CloseReason.TOO_SLOW)
+        else:
+            self.end()
         if self._deadline is not None:
             self._deadline.cancel()
         self._connections.discard(self)

@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 
 from hub.errors import RefusalReason
-from hub.feed.subscriber import Observer, Subscriber
+from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import View
 from hub.server import uvicorn_compat
 from hub.server.connection import Connection
@@ -149,7 +149,7 @@ class BroadcastProtocol(Base):
         settings: Settings,
         observer: Observer,
         left: Callable[[Subscriber], None],
-        name: object,
+        ticket: Ticket,
     ) -> Connection | None:
         """Turn the connection into a subscriber. See ``Takeover``."""
         transport = self.transport
@@ -164,7 +164,7 @@ class BroadcastProtocol(Base):
             settings.queue,
             observer,
             transport=transport,
-            name=name,
+            ticket=ticket,
             connections=self.connections,
             left=left,
             parser=self.conn if self._spoke_early else None,

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import itertools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import anyio
 import orjson
-from starlette.requests import Request as HTTPRequest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from hub.access.admission import Admission
+from hub.access.admission import Ticket
 from hub.errors import StreamClosed
 from hub.feed.hub import Hub
 from hub.feed.liveness import EpisodeLog
-from hub.feed.query import COLUMNS, LATEST, FeedQuery
-from hub.feed.subscriber import QueuedSubscriber
+from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
+from hub.feed.reader import QueuedSubscriber
+from hub.feed.replay import replay_snapshots
 from hub.feed.view import Frame, View
 from hub.sampling.snapshot import Snapshot, Value
+from hub.web.entry import Entry, Way
 from hub.web.openapi import asyncapi, openapi
 from hub.web.prometheus import Telemetry
 
 __all__ = ["FeedAPI", "HealthAPI"]
 
-_PATIENCE: Final = 5.0
-"""Seconds that a request for the latest message may wait: families that nobody has asked for yet
-have to be sampled first, at the next tick or two."""
+_WAIT_SECONDS: Final = 5.0
+"""How long a request for the latest message may wait: families that no view shows yet have to be
+sampled first, at the next tick or two."""
 
 _RETRY_AFTER: Final = {"Retry-After": "5"}
 _UNCACHED: Final = {"Cache-Control": "no-store"}
@@ -39,21 +38,26 @@ _ROWS: Final = 64  # a millisecond's work at the most
 class FeedAPI:
     """The endpoints that answer at once; none of them makes the hub sample more often.
 
-    Each raises InvalidValue for what the hub does not offer, and Refused for what it has no
-    room for.
+    Each raises InvalidValue for what the hub does not offer, and Refused for callers that may not
+    come in and for what there is no room for.
+
+    Args:
+        hub: whose feed it is.
+        entry: lets callers in.
     """
 
-    def __init__(self, hub: Hub, admission: Admission) -> None:
-        self._hub = hub
-        self._admission = admission
-        self._working = anyio.Lock(fast_acquire=True)
+    _LATEST: Final = Way(LATEST)
+    _HISTORY: Final = Way(COLUMNS, shows_view=False)
+    _RESTRICTED: Final = Way(FEED, restricted=True, follows=True)
 
-    async def latest(self, request: HTTPRequest) -> Response:
-        """Answer with the latest message of a view, or with 304 to who has it already."""
-        view = self._hub.request(_query(request), LATEST).view
-        self._hub.check_view_capacity(view)
-        self._hub.start()
-        frame = await self._frame(view)
+    def __init__(self, hub: Hub, entry: Entry) -> None:
+        self._hub = hub
+        self._entry = entry
+
+    async def latest(self, request: Request) -> Response:
+        """Answer with the latest message of a view, or with 304 to a client that has it already."""
+        query, ticket = self._entry.enter(request.scope, self._LATEST)
+        frame = await self._frame(query.view, ticket)
         if frame is None:
             return JSONResponse({"error": "there is no sample yet"}, 503, _RETRY_AFTER)
         tag = f'"{hashlib.blake2b(frame.payload, digest_size=12).hexdigest()}"'
@@ -62,83 +66,76 @@ class FeedAPI:
             return Response(None, 304, headers)
         return Response(frame.payload, 200, headers, "application/json")
 
-    async def _frame(self, view: View) -> Frame | None:
+    async def _frame(self, view: View, ticket: Ticket) -> Frame | None:
         """Subscribe for as long as one message takes."""
-        subscriber = QueuedSubscriber(view, 1, EpisodeLog(), name="of the latest message")
+        subscriber = QueuedSubscriber(view, 1, EpisodeLog(), ticket=ticket)
         self._hub.add(subscriber)
         try:
-            with anyio.move_on_after(_PATIENCE):
+            with anyio.move_on_after(_WAIT_SECONDS):
                 return await subscriber.receive()
         except StreamClosed:
             pass
         finally:
             self._hub.remove(subscriber)
+            ticket.release()
         return None
 
-    async def restricted(self, request: HTTPRequest) -> Response:
+    async def restricted(self, request: Request) -> Response:
         """Say what is wrong with a request for the authenticated feed, if only the protocol is.
 
         Browsers do not tell pages why a WebSocket was refused; this does.
         """
-        self._admission.admit_attempt(request.scope)
-        self._admission.authenticate(request.scope)
-        self._hub.check_view_capacity(self._hub.request(_query(request), restricted=True).view)
+        _, ticket = self._entry.enter(request.scope, self._RESTRICTED)
+        ticket.release()
         protocol = {"Upgrade": "websocket", "Connection": "Upgrade"}
         headers = protocol if request.scope["http_version"].startswith("1") else {}
         return JSONResponse({"error": "this feed takes a WebSocket"}, 426, headers)
 
-    async def openapi(self, request: HTTPRequest) -> Response:
+    async def history(self, request: Request) -> Response:
+        """Answer with the past of a view in columns, one of timestamps and one for each metric."""
+        query, ticket = self._entry.enter(request.scope, self._HISTORY)
+        ticket.release()
+        columns = self._columns(query)
+        return StreamingResponse(columns, 200, {"Cache-Control": "no-cache"}, "application/json")
+
+    async def _columns(self, query: FeedQuery) -> AsyncIterator[bytes]:
+        """Encode the columns piece by piece, as fast as the client takes them."""
+        hub, view = self._hub, query.view
+        kinds = hub.catalog().kinds(view.metrics)
+        past = replay_snapshots(hub.history, view, kinds, query.history)
+        async for piece in hub.slicer.iterate(_encode_columns(past, view.metrics)):
+            yield piece
+
+    async def openapi(self, request: Request) -> Response:
         """Answer with the contract of the HTTP routes."""
         prefix = request.scope.get("root_path", "")
         return JSONResponse(openapi(self._hub.catalog(), prefix))
 
-    async def asyncapi(self, request: HTTPRequest) -> Response:
+    async def asyncapi(self, request: Request) -> Response:
         """Answer with the contract of the live feed."""
         prefix, url = request.scope.get("root_path", ""), request.url
         secure = url.scheme == "https"
         offers = (self._hub.catalog(), self._hub.catalog(restricted=True))
         return JSONResponse(asyncapi(*offers, url.netloc, prefix, secure=secure))
 
-    async def history(self, request: HTTPRequest) -> Response:
-        """Answer with the past of a view in columns, one of timestamps and one for each metric."""
-        wanted = self._hub.request(_query(request), COLUMNS)
-        self._hub.start()
-        columns = self._columns(wanted)
-        return StreamingResponse(columns, 200, {"Cache-Control": "no-cache"}, "application/json")
 
-    async def _columns(self, wanted: FeedQuery) -> AsyncIterator[bytes]:
-        """Encode the columns piece by piece, as fast as the client takes them."""
-        snapshots = [snapshot async for snapshot in self._past(wanted)]
-        opening = b"{"
-        for name in ("timestamp", *wanted.view.metrics):
-            yield b'%b"%b":[' % (opening, name.encode())
-            for first in range(0, len(snapshots), _ROWS):
-                async with self._turn():
-                    values = _values(snapshots[first : first + _ROWS], name)
-                    piece = orjson.dumps(values)[1:-1]
-                yield b"," + piece if first else piece
-            opening = b"],"
-        yield b"]}"
-
-    async def _past(self, wanted: FeedQuery) -> AsyncIterator[Snapshot]:
-        past = self._hub.past(wanted.view, wanted.history)
-        while True:
-            async with self._turn():
-                snapshots = list(itertools.islice(past, _ROWS))
-            if not snapshots:
-                return
-            for snapshot in snapshots:
-                yield snapshot
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Work for a moment, of which the event loop has one between any two things it does.
-
-        However many ask for the past at once, they hold up nobody else.
-        """
-        async with self._working:
-            yield
-            await asyncio.sleep(0)
+def _encode_columns(
+    past: Iterator[Snapshot | None], metrics: Sequence[str]
+) -> Iterator[bytes | None]:
+    """Read all rows, then encode the columns, some rows at each step."""
+    snapshots = []
+    for snapshot in past:
+        if snapshot is not None:
+            snapshots.append(snapshot)
+        yield None
+    opening = b"{"
+    for name in ("timestamp", *metrics):
+        yield b'%b"%b":[' % (opening, name.encode())
+        for first in range(0, len(snapshots), _ROWS):
+            piece = orjson.dumps(_values(snapshots[first : first + _ROWS], name))[1:-1]
+            yield b"," + piece if first else piece
+        opening = b"],"
+    yield b"]}"
 
 
 def _values(snapshots: Sequence[Snapshot], name: str) -> list[Value | None]:
@@ -148,17 +145,22 @@ def _values(snapshots: Sequence[Snapshot], name: str) -> list[Value | None]:
 
 
 class HealthAPI:
-    """What those who run the hub ask of it: whether it is well, and its figures."""
+    """What operators ask of the hub: whether it is well, and its figures.
+
+    Args:
+        hub: to be asked.
+        telemetry: makes the figures.
+    """
 
     def __init__(self, hub: Hub, telemetry: Telemetry) -> None:
         self._hub = hub
         self._telemetry = telemetry
 
-    async def live(self, _request: HTTPRequest) -> Response:
+    async def live(self, _request: Request) -> Response:
         """Answer as long as the event loop turns."""
         return PlainTextResponse("ok\n", headers=_UNCACHED)
 
-    async def ready(self, _request: HTTPRequest) -> Response:
+    async def ready(self, _request: Request) -> Response:
         """Answer with 200 if clients may be sent here, else with 503 and the reason."""
         self._hub.start()
         reason = self._hub.unready()
@@ -166,15 +168,10 @@ class HealthAPI:
             return PlainTextResponse("ready\n", headers=_UNCACHED)
         return PlainTextResponse(f"not ready: {reason}\n", 503, headers=_UNCACHED)
 
-    async def figures(self, request: HTTPRequest) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Answer with all figures, as OpenMetrics or in the older text format."""
         body, media_type = self._telemetry.expose(request.headers.get("Accept", ""))
         return Response(body, headers={**_UNCACHED, "Content-Type": media_type})
-
-
-def _query(request: HTTPRequest) -> bytes:
-    query: bytes = request.scope["query_string"]
-    return query
 
 
 def _matches(wanted: str, tag: str) -> bool:

@@ -11,6 +11,7 @@ from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH, RESTRICTED_FEED_PATH
 from hub.settings import Settings
 from hub.web.api import FeedAPI, HealthAPI
+from hub.web.entry import Entry
 from hub.web.middleware import Guard
 from hub.web.page import Page
 from hub.web.prometheus import Telemetry
@@ -50,7 +51,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         connect_rate=settings.connect_rate,
     )
     app = Starlette(
-        routes=_routes(hub, admission),
+        routes=_routes(hub, admission, Entry(hub, admission)),
         lifespan=hub.lifespan,
     )
     app.router.redirect_slashes = False  # it would answer in front of the guard
@@ -59,27 +60,31 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     return app
 
 
-def _routes(hub: Hub, admission: Admission) -> list[BaseRoute]:
-    """List the routes; whoever asks after the hub's health may call it by any name."""
-    queries = FeedAPI(hub, admission)
-    operations = HealthAPI(hub, Telemetry(hub, admission))
-    feed = MetricsFeed(hub, admission)
-    restricted = MetricsFeed(hub, admission, restricted=True)
-    stream = EventStream(hub, admission)
+def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[BaseRoute]:
+    """List the routes; who asks after the hub's health may call it by any name.
+
+    Routes of the feed enter by themselves, for they know on which way; of all others the middleware
+    lets only those requests pass that may.
+    """
+    feed = FeedAPI(hub, entry)
+    health = HealthAPI(hub, Telemetry(hub, admission))
     page = Page()
-    guard = [Middleware(Guard, admission)]
+    checked = [Middleware(Guard, admission, entry.check)]
+    entered = [Middleware(Guard, admission)]
+    websocket, restricted = MetricsFeed(hub, entry), MetricsFeed(hub, entry, restricted=True)
+    stream = EventStream(hub, entry)
     return [
-        WebSocketRoute(FEED_PATH, feed, middleware=guard),
-        WebSocketRoute(RESTRICTED_FEED_PATH, restricted, middleware=guard),
-        Route(FEED_PATH, queries.latest, middleware=guard),
-        Route(RESTRICTED_FEED_PATH, queries.restricted, middleware=guard),
-        Route(f"{FEED_PATH}/history", queries.history, middleware=guard),
-        Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=guard),
-        Route("/metrics", operations.figures, middleware=guard),
-        Route("/openapi.json", queries.openapi, middleware=guard),
-        Route("/asyncapi.json", queries.asyncapi, middleware=guard),
-        Route("/", page.index, middleware=guard),
-        Mount("/static", page.static, middleware=guard),
-        Route("/livez", operations.live),
-        Route("/readyz", operations.ready),
+        WebSocketRoute(FEED_PATH, websocket, middleware=entered),
+        WebSocketRoute(RESTRICTED_FEED_PATH, restricted, middleware=entered),
+        Route(FEED_PATH, feed.latest, middleware=entered),
+        Route(RESTRICTED_FEED_PATH, feed.restricted, middleware=entered),
+        Route(f"{FEED_PATH}/history", feed.history, middleware=entered),
+        Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=entered),
+        Route("/metrics", health.metrics, middleware=checked),
+        Route("/openapi.json", feed.openapi, middleware=checked),
+        Route("/asyncapi.json", feed.asyncapi, middleware=checked),
+        Route("/", page.index, middleware=checked),
+        Mount("/static", page.static, middleware=checked),
+        Route("/livez", health.live),
+        Route("/readyz", health.ready),
     ]

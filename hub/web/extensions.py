@@ -1,4 +1,7 @@
-"""What application and server say to each other beyond ASGI, in a scope's extensions."""
+"""What application and server say to each other beyond ASGI, in ``scope["extensions"]``.
+
+A server may offer these; an application works without them, on any server.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,18 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from hub.errors import CloseReason
-from hub.feed.subscriber import Observer, Subscriber
+from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import View
 from hub.settings import Settings
 
-__all__ = [
-    "ABORT_EXTENSION",
-    "TAKEOVER_EXTENSION",
-    "InboundBudget",
-    "Takeover",
-]  # fmt: skip
+__all__ = ["ABORT_EXTENSION", "TAKEOVER_EXTENSION", "InboundBudget", "Takeover"]
 
 ABORT_EXTENSION: Final = "hub.abort"
-"""Key in ``scope["extensions"]`` of HTTP requests under which a server may offer a function that
-cuts the connection off, with all that its client has not taken."""
+"""Of HTTP requests: a function that cuts the connection off, with all that its client has not
+taken."""
 
 TAKEOVER_EXTENSION: Final = "hub.takeover"
-"""Key in ``scope["extensions"]`` under which a server offers a ``Takeover``."""
+"""Of WebSocket connections: a ``Takeover``."""
 
 
 class Takeover(Protocol):
@@ -38,20 +36,20 @@ class Takeover(Protocol):
         settings: Settings,
         observer: Observer,
         left: Callable[[Subscriber], None],
-        name: object,
+        ticket: Ticket,
     ) -> Subscriber | None:
         """Turn the connection into a subscriber that writes to the transport by itself.
 
         The application then returns without another event. ``settings`` bound what a client
         that does not keep up may hold. ``left`` is called once, when the connection has ended,
-        whoever ended it. ``name`` is the subscriber's. None means that the connection is
-        gone already.
+        on whichever side. ``ticket`` is the subscriber's. None means that the connection is gone
+        already.
         """
         ...
 
 
 class InboundBudget:
-    """How much a client, who has nothing to say, may say: messages and their size."""
+    """How much a client may say, which has nothing to say: messages and their size."""
 
     MESSAGE_BYTES: Final = 4096
     MESSAGES: Final = 64
@@ -60,8 +58,8 @@ class InboundBudget:
     __slots__ = ("_count", "_since")
 
     def __init__(self) -> None:
-        self._since = 0.0
-        self._count = 0
+        self._since = 0.0  # when the present second began, on the monotonic clock
+        self._count = 0  # messages in it
 
     def check(self, size: int, now: float) -> CloseReason | None:
         """Count one message of ``size`` bytes at the monotonic time ``now``, in seconds.

@@ -1,8 +1,10 @@
-"""The application's door: lets requests in that may come, and tells the others why not."""
+"""What stands around every route: refusals as answers, and answers that pages may read."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
@@ -13,30 +15,43 @@ from hub.errors import InvalidValue, RefusalReason, Refused
 
 __all__ = ["Guard"]
 
+_STRANGE: Final = (RefusalReason.HOST, RefusalReason.ORIGIN)
+"""Reasons for which a page may not even read why it was refused."""
+
 
 class Guard:
-    """ASGI middleware that judges Host and Origin, and answers for whatever is refused behind it.
+    """ASGI middleware that answers for what is refused behind it, and shares answers with pages.
 
     A refusal comes before a WebSocket is accepted: as an HTTP response where the server can, else
     as its bare 403. Pages of other origins that may come in may also read what is answered.
+
+    Args:
+        app: what is behind it, which may raise InvalidValue and Refused until it has answered.
+        admission: counts what is refused.
+        check: asked first about every request; by default the application asks by itself.
     """
 
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        check: Callable[[Scope], None] = lambda scope: None,  # noqa: ARG005 # asks nothing
+    ) -> None:
         self._app = app
         self._admission = admission
+        self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        answer = send
+        answer = _shared(scope, send)
         try:
-            self._admission.check(scope)
-            answer = _shared(scope, send)
+            self._check(scope)
             await self._app(scope, receive, answer)
         except (InvalidValue, Refused) as error:
             reason = error.reason if isinstance(error, Refused) else RefusalReason.PARAMETER
             self._admission.refused(reason, peer_name(scope.get("client")))
             with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for it
-                await _answer(error, scope, receive, answer)
+                await _answer(error, scope, receive, send if reason in _STRANGE else answer)
 
 
 def _shared(scope: Scope, send: Send) -> Send:

@@ -89,11 +89,19 @@ def _clients(admission: AdmissionStatistics, hub: HubStatistics) -> Iterator[Met
 
 
 def _frames(hub: HubStatistics) -> Iterator[Metric]:
+    text = "Messages published to receivers, or replayed for them."
+    yield CounterMetricFamily("hub_frames_offered", text, hub.offered)
     text = "Messages handed on to sockets and readers."
     yield CounterMetricFamily("hub_frames_delivered", text, hub.delivered)
-    dropped = {"queue_full": hub.dropped - hub.expired, "overtaken": hub.expired}
-    text = "Messages given up: the receiver's queue was full, or the history had moved on."
+    dropped = {
+        "queue_full": hub.dropped - hub.expired,
+        "overtaken": hub.expired,
+        "abandoned": hub.abandoned,
+    }
+    text = "Messages given up: the queue was full, the history had moved on, the receiver left."
     yield _counters("hub_frames_dropped", text, "reason", dropped)
+    text = "Messages in the receivers' queues."
+    yield GaugeMetricFamily("hub_frames_pending", text, hub.pending)
     text = "Deliveries that were still under way at the next tick."
     yield CounterMetricFamily("hub_delivery_overruns", text, hub.overruns)
 

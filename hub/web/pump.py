@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Final
@@ -14,16 +13,13 @@ import anyio
 from starlette.types import Message, Receive, Send
 
 from hub.errors import CloseReason
-from hub.feed.subscriber import Observer, Outcome, Subscriber
+from hub.feed.subscriber import Observer, State, Subscriber, Ticket
 from hub.feed.view import Frame, View
 from hub.web.extensions import InboundBudget
 
 __all__ = ["EventPump", "Pump", "WebSocketPump"]
 
-_logger = logging.getLogger("hub")
-
 _CLOSE_SECONDS: Final = 1.0
-_BURST: Final = 32
 _COMMENT: Final = b":\n"
 
 
@@ -34,16 +30,18 @@ class Pump(Subscriber):
     send, so that a client that waits costs little more than what its server keeps for it.
     """
 
-    __slots__ = ("_context", "_scope", "_send", "_sender")
+    __slots__ = ("_context", "_scope", "_send", "_sender", "failure")
 
     def __init__(
-        self, view: View, capacity: int, observer: Observer, *, name: object, send: Send
+        self, view: View, capacity: int, observer: Observer, *, ticket: Ticket, send: Send
     ) -> None:
-        super().__init__(view, capacity, observer, name=name)
-        self._context = contextvars.copy_context()
-        self._scope = anyio.CancelScope()
+        super().__init__(view, capacity, observer, ticket=ticket)
+        self.failure: Exception | None = None
+        """What the server has raised on sending, other than that the client is gone."""
+        self._context = contextvars.copy_context()  # the application's, for the tasks that send
+        self._scope = anyio.CancelScope()  # of listening; cancelled when the stream has ended
         self._send = send
-        self._sender: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None  # while there is something to send
 
     @abstractmethod
     def _message(self, frame: Frame) -> Message:
@@ -54,25 +52,8 @@ class Pump(Subscriber):
         """Swallow what the client says until the connection ends."""
 
     @abstractmethod
-    async def _send_close(self, receive: Receive, close_reason: CloseReason) -> None:
+    async def _say_goodbye(self, receive: Receive, reason: CloseReason) -> None:
         """Tell the client why the stream ends."""
-
-    def offer(self, frame: Frame) -> Outcome:
-        """See ``Subscriber``."""
-        if self.close_reason is not None:
-            return Outcome.REFUSED
-        if self._sender is not None:
-            self._block()
-            return self._enqueue(frame)
-        outcome = self._enqueue(frame)
-        self._start_replay()
-        return outcome
-
-    def close(self, close_reason: CloseReason) -> None:
-        """See ``Subscriber``. Also tears it away from a send that does not end."""
-        if self.close_reason is None:
-            self.close_reason = close_reason
-            self._scope.cancel()
 
     async def run(self, receive: Receive) -> None:
         """Serve the connection until either side ends it."""
@@ -80,13 +61,31 @@ class Pump(Subscriber):
             with self._scope:
                 await self._listen(receive)
         finally:
+            self.end()
             await self._stop_sending()
         if self.close_reason is not None:
             with (
                 anyio.move_on_after(_CLOSE_SECONDS, shield=True),
                 contextlib.suppress(OSError, RuntimeError),  # it is closed already
             ):
-                await self._send_close(receive, self.close_reason)
+                await self._say_goodbye(receive, self.close_reason)
+
+    def _write(self, frame: Frame) -> bool:  # noqa: ARG002 # the sender takes it out of the queue
+        if self._sender is not None:
+            self._block()
+        return False
+
+    def _wake(self) -> None:
+        if self._sender is None:
+            self._start_sending()
+
+    def _send_close(self, reason: CloseReason) -> None:  # noqa: ARG002 # said once it is torn away
+        """See ``Subscriber``. Also tears it away from a send that does not end."""
+        self._scope.cancel()
+
+    def _start_sending(self, first: Message | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self._sender = loop.create_task(self._forward(first), context=self._context)
 
     async def _stop_sending(self) -> None:
         sender = self._sender
@@ -94,40 +93,30 @@ class Pump(Subscriber):
             sender.cancel()
             await asyncio.wait((sender,))
 
-    def _start_replay(self) -> None:
-        self._start_sending()
-
-    def _start_sending(self, first: Message | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self._sender = loop.create_task(self._forward(first), context=self._context)
-
     async def _forward(self, first: Message | None) -> None:
+        """Send ``first`` and all that is in the queue, or will be before that is empty."""
         try:
             if first is not None:
                 await self._send(first)
-            if self._backlog is not None:
-                await self._send_backlog()
-            while (frame := self._dequeue()) is not None:
+            while (frame := self._next_frame()) is not None:
                 await self._send(self._message(frame))
                 self._flow()
         except OSError:  # the client is gone, as the ASGI specification has it
             self._scope.cancel()
         except Exception as error:  # servers differ in what they raise here
-            _logger.error("Public metrics WebSocket error: %r", error)  # noqa: TRY400 # one line
+            self.failure = error
             self._scope.cancel()
         finally:
             self._sender = None
 
-    async def _send_backlog(self) -> None:
-        """Send the backlog, if need be until somebody notices that the client takes nothing."""
-        sent = 0
-        while self._backlog is not None and (frame := self._dequeue()) is not None:
-            self._block()
-            await self._send(self._message(frame))
-            self._flow()
-            sent += 1
-            if sent % _BURST == 0:
-                await asyncio.sleep(0)  # a client that takes all at once is not the only one
+    def _next_frame(self) -> Frame | None:
+        frame = self._dequeue()
+        if frame is None:
+            self._resume_replay()
+            frame = self._dequeue()
+        if frame is not None and self._state is State.REPLAYING:
+            self._block()  # no offer is there to find that the client takes nothing
+        return frame
 
 
 class WebSocketPump(Pump):
@@ -142,14 +131,13 @@ class WebSocketPump(Pump):
         loop = asyncio.get_running_loop()
         budget = InboundBudget()
         while (message := await receive())["type"] != "websocket.disconnect":
-            close_reason = budget.check(_size(message), loop.time())
-            if close_reason is not None:
-                self.close(close_reason)
+            reason = budget.check(_size(message), loop.time())
+            if reason is not None:
+                self.close(reason)
 
-    async def _send_close(self, receive: Receive, close_reason: CloseReason) -> None:
+    async def _say_goodbye(self, receive: Receive, reason: CloseReason) -> None:
         """Send a close frame and hear the client out, for a moment; the server ends it anyway."""
-        code, reason = close_reason.code, close_reason.phrase
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        await self._send({"type": "websocket.close", "code": reason.code, "reason": reason.phrase})
         while (await receive())["type"] != "websocket.disconnect":
             continue
 
@@ -169,19 +157,19 @@ class EventPump(Pump):
         capacity: int,
         observer: Observer,
         *,
-        name: object,
+        ticket: Ticket,
         send: Send,
         abort: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(view, capacity, observer, name=name, send=send)
+        super().__init__(view, capacity, observer, ticket=ticket, send=send)
         self._abort = abort
 
     def _message(self, frame: Frame) -> Message:
         return {"type": "http.response.body", "body": frame.event, "more_body": True}
 
-    def probe(self) -> None:
+    def _send_probe(self) -> None:
         """See ``Subscriber``. A comment keeps proxies from taking silence for an end."""
-        if self._sender is None and self.close_reason is None:
+        if self._sender is None:
             comment = {"type": "http.response.body", "body": _COMMENT, "more_body": True}
             self._start_sending(comment)
 
@@ -189,8 +177,8 @@ class EventPump(Pump):
         while (await receive())["type"] != "http.disconnect":
             continue
 
-    async def _send_close(self, receive: Receive, close_reason: CloseReason) -> None:  # noqa: ARG002 # HTTP
-        """End the body; there is no place in it for a reason. Who takes nothing is cut off."""
+    async def _say_goodbye(self, receive: Receive, reason: CloseReason) -> None:  # noqa: ARG002
+        """End the body; there is no place in it for a reason. A client that stalls is cut off."""
         if self._blocked and self._abort is not None:
             self._abort()
             await self._listen(receive)

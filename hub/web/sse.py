@@ -1,21 +1,23 @@
-"""The live feed as server-sent events."""
+"""The live feed as server-sent events (HTML standard, section 9.2)."""
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import Final
 
-from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive, Scope, Send
 
-from hub.access.admission import Admission, Ticket, Transport
-from hub.errors import InvalidValue
+from hub.access.admission import Ticket, Transport
 from hub.feed.hub import Hub
-from hub.feed.query import FEED, FeedQuery, read
+from hub.feed.query import FeedQuery
+from hub.web.entry import Entry, Way
 from hub.web.extensions import ABORT_EXTENSION
 from hub.web.pump import EventPump
 
 __all__ = ["EventStream"]
+
+_logger = logging.getLogger("hub")
 
 _RETRY_MILLISECONDS: Final = (1000, 5000)
 _STREAM_HEADERS: Final = [
@@ -26,11 +28,18 @@ _STREAM_HEADERS: Final = [
 
 
 class EventStream:
-    """The live feed as server-sent events; an ASGI application for GET and HEAD."""
+    """The live feed as server-sent events; an ASGI application for GET and HEAD.
 
-    def __init__(self, hub: Hub, admission: Admission) -> None:
+    Args:
+        hub: whose feed it is.
+        entry: lets clients in.
+    """
+
+    _WAY: Final = Way.to_follow(Transport.EVENTS, resumes=True)
+
+    def __init__(self, hub: Hub, entry: Entry) -> None:
         self._hub = hub
-        self._admission = admission
+        self._entry = entry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one client until it leaves or the hub ends the stream.
@@ -39,18 +48,14 @@ class EventStream:
             InvalidValue: the query asks for what the hub does not offer.
             Refused: the client may not come in; nothing has been sent yet.
         """
-        self._admission.admit_attempt(scope)
-        wanted = _resumed(HTTPRequest(scope), self._hub)
-        self._hub.check_view_capacity(wanted.view)
-        ticket = self._admission.acquire(scope, Transport.EVENTS)
+        query, ticket = self._entry.enter(scope, self._WAY)
         try:
-            self._hub.start()
-            await self._serve(wanted, ticket, scope, receive, send)
+            await self._serve(query, ticket, scope, receive, send)
         finally:
-            self._admission.release(ticket)
+            ticket.release()
 
     async def _serve(
-        self, wanted: FeedQuery, ticket: Ticket, scope: Scope, receive: Receive, send: Send
+        self, query: FeedQuery, ticket: Ticket, scope: Scope, receive: Receive, send: Send
     ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         if scope["method"] == "HEAD":
@@ -62,32 +67,12 @@ class EventStream:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         hub, abort = self._hub, scope.get("extensions", {}).get(ABORT_EXTENSION)
         pump = EventPump(
-            wanted.view, hub.settings.queue, hub.watch, name=ticket, send=send, abort=abort
+            query.view, hub.settings.queue, hub.watch, ticket=ticket, send=send, abort=abort
         )
-        hub.add(pump, history=wanted.history, since=wanted.since)
+        hub.add(pump, history=query.history, since=query.since)
         try:
             await pump.run(receive)
         finally:
             hub.remove(pump)
-
-
-def _resumed(request: HTTPRequest, hub: Hub) -> FeedQuery:
-    """Read what is asked for; a browser that comes back asks for what came since.
-
-    It repeats its first request and adds the last id it has seen (HTML standard, section 9.2.3),
-    which then takes the place of whatever the request says of the past.
-    """
-    wanted = hub.request(_query(request), FEED)
-    last = request.headers.get("Last-Event-ID", "")
-    if not last:
-        return wanted
-    try:
-        since = read({"since": last}, FEED, hub.catalog()).since
-    except InvalidValue as error:
-        raise InvalidValue("Last-Event-ID", error.rule, error.value) from None
-    return FeedQuery(wanted.view, since=since)
-
-
-def _query(request: HTTPRequest) -> bytes:
-    query: bytes = request.scope["query_string"]
-    return query
+        if pump.failure is not None:
+            _logger.error("Public metrics event stream error: %r", pump.failure)

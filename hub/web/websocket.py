@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
 
 from starlette.types import Message, Receive, Scope, Send
 
-from hub.access.admission import SUBPROTOCOL, Admission, Ticket, Transport
+from hub.access.admission import SUBPROTOCOL, Ticket, Transport
 from hub.feed.hub import Hub
 from hub.feed.query import FeedQuery
 from hub.feed.subscriber import Subscriber
+from hub.web.entry import Entry, Way
 from hub.web.extensions import TAKEOVER_EXTENSION, Takeover
 from hub.web.pump import WebSocketPump
 
@@ -24,16 +24,16 @@ class MetricsFeed:
 
     Args:
         hub: whose feed it is.
-        admission: says who may come in.
-        restricted: whether it is the feed of all families, for those who have a token.
+        entry: lets clients in.
+        restricted: whether it is the feed of all families, for clients that have a token.
     """
 
-    def __init__(self, hub: Hub, admission: Admission, *, restricted: bool = False) -> None:
+    def __init__(self, hub: Hub, entry: Entry, *, restricted: bool = False) -> None:
         self._hub = hub
-        self._admission = admission
-        self._restricted = restricted
+        self._entry = entry
+        self._way = Way.to_follow(Transport.WEBSOCKET, restricted=restricted)
         self._kind = "Authenticated" if restricted else "Public"
-        self._total = 0
+        self._total = 0  # clients connected
         self._on_left = self._left  # one bound method for all connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,59 +44,55 @@ class MetricsFeed:
             Refused: the client may not come in; nothing has been sent yet.
         """
         await receive()  # the opening handshake
-        self._admission.admit_attempt(scope)
-        if self._restricted:
-            self._admission.authenticate(scope)
-        request = self._hub.request(scope["query_string"], restricted=self._restricted)
-        self._hub.check_view_capacity(request.view)
-        self._hub.start()
-        ticket = self._admission.acquire(scope, Transport.WEBSOCKET)
+        query, ticket = self._entry.enter(scope, self._way)
         takeover: Takeover | None = scope.get("extensions", {}).get(TAKEOVER_EXTENSION)
         if takeover is None:
-            await self._pump(request, ticket, _accept(scope), receive, send)
+            await self._pump(query, ticket, _accept(scope), receive, send)
         else:
-            await self._take_over(request, ticket, takeover, _accept(scope), send)
+            await self._take_over(query, ticket, takeover, _accept(scope), send)
 
     async def _take_over(
-        self, request: FeedQuery, ticket: Ticket, takeover: Takeover, accept: Message, send: Send
+        self, query: FeedQuery, ticket: Ticket, takeover: Takeover, accept: Message, send: Send
     ) -> None:
         hub, subscriber = self._hub, None
         try:
             takeover.prepare()
             await send(accept)
             subscriber = takeover.take_over(
-                request.view, hub.settings, hub.watch, self._on_left, ticket
+                query.view, hub.settings, hub.watch, self._on_left, ticket
             )
         finally:
             if subscriber is None:
-                self._admission.release(ticket)
+                ticket.release()
         if subscriber is not None:
-            self._joined(subscriber, request)
+            self._joined(subscriber, query)
 
     async def _pump(
-        self, request: FeedQuery, ticket: Ticket, accept: Message, receive: Receive, send: Send
+        self, query: FeedQuery, ticket: Ticket, accept: Message, receive: Receive, send: Send
     ) -> None:
         hub = self._hub
         try:
             await send(accept)
         except BaseException:
-            self._admission.release(ticket)
+            ticket.release()
             raise
-        pump = WebSocketPump(request.view, hub.settings.queue, hub.watch, name=ticket, send=send)
+        pump = WebSocketPump(query.view, hub.settings.queue, hub.watch, ticket=ticket, send=send)
         try:
-            self._joined(pump, request)
+            self._joined(pump, query)
             await pump.run(receive)
         finally:
             self._left(pump)
+        if pump.failure is not None:
+            _logger.error("%s metrics WebSocket error: %r", self._kind, pump.failure)
 
-    def _joined(self, subscriber: Subscriber, request: FeedQuery) -> None:
+    def _joined(self, subscriber: Subscriber, query: FeedQuery) -> None:
         self._total += 1
         _logger.info("%s WS client connected. Total: %d", self._kind, self._total)
-        self._hub.add(subscriber, history=request.history, since=request.since)
+        self._hub.add(subscriber, history=query.history, since=query.since)
 
     def _left(self, subscriber: Subscriber) -> None:
         self._hub.remove(subscriber)
-        self._admission.release(cast("Ticket", subscriber.name))
+        subscriber.ticket.release()
         self._total -= 1
         _logger.info("%s WS client disconnected. Total: %d", self._kind, self._total)
 

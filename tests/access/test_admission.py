@@ -448,9 +448,9 @@ def test_ipv6_addresses_of_one_line_are_one(one: str, other: str, *, same: bool)
         with pytest.raises(Refused):
             admission.acquire(scope(other), Transport.WEBSOCKET)
     else:
-        admission.release(admission.acquire(scope(other), Transport.WEBSOCKET))
-    admission.release(ticket)
-    admission.release(admission.acquire(scope(other), Transport.WEBSOCKET))
+        admission.acquire(scope(other), Transport.WEBSOCKET).release()
+    ticket.release()
+    admission.acquire(scope(other), Transport.WEBSOCKET).release()
     assert not admission._by_network
 
 
@@ -467,7 +467,7 @@ async def test_how_long_clients_stayed_is_known_by_transport() -> None:
     admission = Admission(clock=clock)
     ticket = admission.acquire(scope("192.0.2.7"), Transport.EVENTS)
     await clock.advance(30.0)
-    admission.release(ticket)
+    ticket.release()
     found = admission.statistics().durations
     assert (found[Transport.EVENTS].count, found[Transport.EVENTS].total) == (1, 30.0)
     assert found[Transport.WEBSOCKET].count == 0

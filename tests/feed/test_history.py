@@ -65,3 +65,44 @@ def test_to_see_what_ends_after_a_time_its_window_is_seen_from_its_beginning() -
 
 def test_the_first_window_of_all_is_whole_whenever_it_began() -> None:
     assert history(3, 4, 5).window(1, 5) == 0
+
+
+# Against the plainest way to look
+
+
+def plain_after(kept: History, time: float) -> int:
+    position = kept.end
+    while position > kept.start and kept[position - 1].time > time:
+        position -= 1
+    return position
+
+
+def plain_window(kept: History, position: int, ticks: int) -> int:
+    if position >= kept.end:
+        return kept.end
+    number = kept[position].tick // ticks
+    while position > kept.start and kept[position - 1].tick // ticks == number:
+        position -= 1
+    if position == kept.start > 0 and kept[position].tick % ticks:
+        while position < kept.end and kept[position].tick // ticks == number:
+            position += 1
+    return position
+
+
+@given(
+    steps=st.lists(st.sampled_from([1, 1, 1, 1, 2, 9, 0, -1, -3, -20]), max_size=60),
+    capacity=st.integers(1, 30),
+    ticks=st.integers(1, 12),
+    time=st.integers(-5, 90),
+)
+def test_it_finds_what_looking_at_each_would_find_however_the_clock_was_set(
+    steps: list[int], capacity: int, ticks: int, time: int
+) -> None:
+    made, tick = [], 50
+    for step in steps:
+        tick += step
+        made.append(tick)
+    kept = history(*made, capacity=capacity)
+    assert kept.after(float(time)) == plain_after(kept, float(time))
+    for position in range(kept.start, kept.end + 1):
+        assert kept.window(position, ticks) == plain_window(kept, position, ticks)

@@ -7,45 +7,18 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from hub import CloseReason, Frame, Hub, InvalidValue, Metric, Settings
-from hub.feed.subscriber import Observer, Outcome, QueuedSubscriber, Subscriber
-from hub.feed.view import DEFAULT_METRICS, View
+from hub import CloseReason, Hub, InvalidValue, Metric, Settings
+from hub.feed.reader import HostTicket, QueuedSubscriber
+from hub.feed.subscriber import Observer
+from hub.feed.view import View
 from hub.sampling.snapshot import Reading
-from tests.support.fakes import FakeClock, FakeCollector, RecordingObserver, settle, snapshot
+from tests.support.fakes import DEFAULT_VIEW, FakeClock, FakeCollector, Listener, settle, snapshot
 
-DEFAULT = View(DEFAULT_METRICS)
 METRICS = (
     Metric("cpu", lambda: 25.5, always=True),
     Metric("memory", lambda: 60.2, always=True),
     Metric("disk", lambda: 45.3, always=True),
 )
-
-
-class Listener(Subscriber):
-    """Takes every frame at once, and may cost time or do something on the way."""
-
-    def __init__(self, view: View = DEFAULT, *, cost: float = 0.0, clock: object = None) -> None:
-        super().__init__(view, 1, RecordingObserver(), name="listener")
-        self.frames: list[Frame] = []
-        self.probes = 0
-        self._cost = cost
-        self._clock = clock
-
-    def offer(self, frame: Frame) -> Outcome:
-        self.frames.append(frame)
-        if isinstance(self._clock, SlowClock):
-            self._clock.pass_by(self._cost)
-        return Outcome.DELIVERED
-
-    def _start_replay(self) -> None:
-        while (frame := self._dequeue()) is not None:
-            self.frames.append(frame)
-
-    def close(self, close_reason: CloseReason) -> None:
-        self.close_reason = close_reason
-
-    def probe(self) -> None:
-        self.probes += 1
 
 
 class SlowClock(FakeClock):
@@ -135,7 +108,7 @@ async def test_a_metric_is_sampled_only_while_somebody_wants_it(hub: Hub, clock:
     hub.register(Metric("queue_depth", depth))
     await clock.advance(3)
     assert calls == []
-    listener = Listener(hub.request(b"metrics=queue_depth").view)
+    listener = Listener(View(("queue_depth",)))
     hub.add(listener)
     await clock.advance(2)
     assert len(calls) == len(listener.frames) == 2
@@ -169,7 +142,7 @@ def test_a_name_can_be_taken_once() -> None:
 async def test_publishing_gives_way_to_the_event_loop_and_reaches_everybody() -> None:
     clock = SlowClock()
     hub = make_hub(clock)
-    listeners = [Listener(cost=0.0001, clock=clock) for _ in range(1000)]
+    listeners = [Listener(on_frame=lambda: clock.pass_by(0.0001)) for _ in range(1000)]
     for listener in listeners:
         hub.add(listener)
     hub.publish(snapshot())
@@ -186,7 +159,7 @@ async def test_publishing_gives_way_to_the_event_loop_and_reaches_everybody() ->
 async def test_a_delivery_that_is_overtaken_is_finished_first_and_counted() -> None:
     clock = SlowClock()
     hub = make_hub(clock)
-    listeners = [Listener(cost=0.0001, clock=clock) for _ in range(200)]
+    listeners = [Listener(on_frame=lambda: clock.pass_by(0.0001)) for _ in range(200)]
     for listener in listeners:
         hub.add(listener)
     hub.publish(snapshot(1))
@@ -201,7 +174,7 @@ async def test_who_joins_during_a_delivery_gets_its_frame_once() -> None:
     clock = SlowClock()
     hub = make_hub(clock)
     for _ in range(200):
-        hub.add(Listener(cost=0.0001, clock=clock))
+        hub.add(Listener(on_frame=lambda: clock.pass_by(0.0001)))
     hub.publish(snapshot())
     late = Listener()
     hub.add(late)
@@ -376,7 +349,7 @@ async def test_the_iteration_ends_when_the_hub_stops(clock: FakeClock) -> None:
 
 async def test_who_stalls_is_cut_off_by_the_hubs_watch(hub: Hub, clock: FakeClock) -> None:
     watch: Observer = hub.watch
-    stalled = QueuedSubscriber(DEFAULT, 8, watch, name="stalled")
+    stalled = QueuedSubscriber(DEFAULT_VIEW, 8, watch, ticket=HostTicket("stalled"))
     hub.add(stalled)
     await clock.advance(17)
     assert stalled.close_reason is CloseReason.TOO_SLOW

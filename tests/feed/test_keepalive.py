@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hub.feed.liveness import Keepalive
-from hub.feed.subscriber import QueuedSubscriber
+from hub.feed.reader import HostTicket, QueuedSubscriber
 from hub.feed.view import View
 from tests.support.fakes import FakeClock, RecordingObserver
 
@@ -12,11 +12,11 @@ class Probed(QueuedSubscriber):
     """Writes down when it is probed."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__(View(("cpu",)), 1, RecordingObserver(), name="probed")
+        super().__init__(View(("cpu",)), 1, RecordingObserver(), ticket=HostTicket("probed"))
         self.clock = clock
         self.times: list[float] = []
 
-    def probe(self) -> None:
+    def _send_probe(self) -> None:
         self.times.append(self.clock.monotonic() - 1000)
 
 

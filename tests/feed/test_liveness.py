@@ -6,7 +6,7 @@ import pytest
 
 from hub import CloseReason
 from hub.feed.liveness import EpisodeLog, StallWatch
-from hub.feed.subscriber import QueuedSubscriber
+from hub.feed.reader import HostTicket, QueuedSubscriber
 from hub.feed.view import View
 from tests.support.fakes import FakeClock, frame
 
@@ -21,7 +21,9 @@ class Room:
         self.watch = StallWatch(timeout, self.clock)
 
     def enter(self, name: str) -> QueuedSubscriber:
-        return QueuedSubscriber(VIEW, 1, self.watch, name=name)
+        subscriber = QueuedSubscriber(VIEW, 1, self.watch, ticket=HostTicket(name))
+        subscriber.go_live()
+        return subscriber
 
 
 async def test_who_takes_nothing_is_cut_off_at_the_deadline() -> None:
@@ -88,7 +90,8 @@ async def test_a_slow_episode_is_logged_when_it_begins_and_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub")
-    slow = QueuedSubscriber(VIEW, 1, EpisodeLog(), name="10.0.0.1:4711")
+    slow = QueuedSubscriber(VIEW, 1, EpisodeLog(), ticket=HostTicket("10.0.0.1:4711"))
+    slow.go_live()
     for n in range(5):
         slow.offer(frame(n))
     await slow.receive()
@@ -106,12 +109,14 @@ async def test_the_log_says_how_a_slow_client_has_left(
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub")
     log = EpisodeLog()
-    slow = QueuedSubscriber(VIEW, 1, log, name="client")
+    slow = QueuedSubscriber(VIEW, 1, log, ticket=HostTicket("client"))
+    slow.go_live()
     for n in range(3):
         slow.offer(frame(n))
-    slow.close_reason = close_reason
+    if close_reason is not None:
+        slow.close(close_reason)
     log.gone(slow)
-    assert caplog.messages[1:] == [f"Slow client client: {end}, 2 frames lost"]
+    assert caplog.messages[1:] == [f"Slow client client: {end}, 2 frames lost and 1 pending"]
 
 
 def test_who_was_cut_off_without_having_dropped_a_frame_is_logged_too(
@@ -119,7 +124,7 @@ def test_who_was_cut_off_without_having_dropped_a_frame_is_logged_too(
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub")
     log = EpisodeLog()
-    client = QueuedSubscriber(VIEW, 1, log, name="client")
+    client = QueuedSubscriber(VIEW, 1, log, ticket=HostTicket("client"))
     client.close(CloseReason.TOO_SLOW)
     log.gone(client)
     assert caplog.messages == ["Slow client client: cut off, 0 frames lost"]
@@ -130,5 +135,5 @@ def test_a_client_that_was_not_slow_leaves_without_a_line(
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub")
     log = EpisodeLog()
-    log.gone(QueuedSubscriber(VIEW, 1, log, name="client"))
+    log.gone(QueuedSubscriber(VIEW, 1, log, ticket=HostTicket("client")))
     assert caplog.messages == []

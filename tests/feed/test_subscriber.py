@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hub import CloseReason, Frame, SubscriberStatistics
 from hub.errors import StreamClosed
-from hub.feed.subscriber import Outcome, QueuedSubscriber
+from hub.feed.reader import HostTicket, QueuedSubscriber
+from hub.feed.subscriber import Outcome
 from hub.feed.view import DEFAULT_METRICS, View
 from tests.support.fakes import RecordingObserver, frame, settle
 
@@ -18,7 +19,10 @@ VIEW = View(DEFAULT_METRICS)
 
 
 def queued(capacity: int = 3, observer: RecordingObserver | None = None) -> QueuedSubscriber:
-    return QueuedSubscriber(VIEW, capacity, observer or RecordingObserver(), name="it")
+    observer = observer or RecordingObserver()
+    subscriber = QueuedSubscriber(VIEW, capacity, observer, ticket=HostTicket("it"))
+    subscriber.go_live()
+    return subscriber
 
 
 async def test_frames_are_received_in_order() -> None:

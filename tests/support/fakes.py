@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import anyio
 
-from hub.feed.subscriber import Subscriber
-from hub.feed.view import Frame
+from hub.errors import CloseReason
+from hub.feed.reader import HostTicket
+from hub.feed.subscriber import Backlog, Subscriber
+from hub.feed.time_slicer import TimeSlicer
+from hub.feed.view import DEFAULT_METRICS, Frame, View
 from hub.sampling.metric import Metric
 from hub.sampling.snapshot import Failure, Reading, Snapshot
+
+DEFAULT_VIEW = View(DEFAULT_METRICS)
 
 START = 1_762_777_845.123456
 """2025-11-10T12:30:45.123456+00:00"""
@@ -97,6 +102,14 @@ class FakeClock:
         await self.advance(0)
 
 
+class TickingClock(FakeClock):
+    """A clock on which looking at it takes time: a tenth of a millisecond."""
+
+    def monotonic(self) -> float:
+        self._now += 0.0001
+        return self._now
+
+
 class FakeCollector:
     """Answers at once, with what the metrics return; a hanging one is what it is told to be."""
 
@@ -126,16 +139,16 @@ class RecordingObserver:
         self.seen: list[str] = []
 
     def blocked(self, subscriber: Subscriber) -> None:
-        self.seen.append(f"{subscriber.name} blocked")
+        self.seen.append(f"{subscriber.ticket} blocked")
 
     def flowing(self, subscriber: Subscriber) -> None:
-        self.seen.append(f"{subscriber.name} flowing")
+        self.seen.append(f"{subscriber.ticket} flowing")
 
     def slow(self, subscriber: Subscriber) -> None:
-        self.seen.append(f"{subscriber.name} slow")
+        self.seen.append(f"{subscriber.ticket} slow")
 
     def recovered(self, subscriber: Subscriber, lost: int) -> None:
-        self.seen.append(f"{subscriber.name} recovered {lost}")
+        self.seen.append(f"{subscriber.ticket} recovered {lost}")
 
 
 def snapshot(number: int = 1, **readings: Reading) -> Snapshot:
@@ -148,3 +161,53 @@ def snapshot(number: int = 1, **readings: Reading) -> Snapshot:
 def frame(number: int) -> Frame:
     """Make a frame that tells which one it is."""
     return Frame(b"%d" % number)
+
+
+class Listener(Subscriber):
+    """Takes every frame at once, and may do something on the way."""
+
+    def __init__(
+        self, view: View = DEFAULT_VIEW, *, on_frame: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(view, 1, RecordingObserver(), ticket=HostTicket("listener"))
+        self.frames: list[Frame] = []
+        self.probes = 0
+        self.closed: list[CloseReason] = []
+        self._on_frame = on_frame
+
+    def _write(self, frame: Frame) -> bool:
+        self.frames.append(frame)
+        self._on_frame()
+        return True
+
+    def _wake(self) -> None:
+        raise AssertionError("it queues nothing")
+
+    def _send_close(self, reason: CloseReason) -> None:
+        self.closed.append(reason)
+
+    def _send_probe(self) -> None:
+        self.probes += 1
+
+
+class Replay:
+    """A backlog of so many frames, which writes down which of them were read."""
+
+    def __init__(
+        self, subscriber: Subscriber, count: int, make: Callable[[int], Frame] | None = None
+    ) -> None:
+        self.read: list[int] = []
+        self._subscriber = subscriber
+        self._count = count
+        self._make = make or frame
+
+    def start(self) -> None:
+        """Have the subscriber receive it, and be live after it."""
+        slicer = TimeSlicer(TickingClock())
+        self._subscriber.start_replay(Backlog(self._frames(), slicer))
+
+    def _frames(self) -> Iterator[Frame]:
+        for number in range(self._count):
+            self.read.append(number)
+            yield self._make(number)
+        self._subscriber.go_live()

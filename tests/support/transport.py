@@ -208,7 +208,7 @@ class Recorder:
         self.told.append("flowing")
 
     def slow(self, subscriber: Subscriber) -> None:
-        self.told.append(f"slow {subscriber.name}")
+        self.told.append(f"slow {subscriber.ticket}")
 
     def recovered(self, subscriber: Subscriber, lost: int) -> None:  # noqa: ARG002 # Observer's
         self.told.append(f"recovered {lost}")

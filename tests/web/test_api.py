@@ -23,7 +23,7 @@ from tests.support.clients import (
     message,
     strict_json,
 )
-from tests.support.fakes import FakeClock, FakeCollector
+from tests.support.fakes import FakeCollector, TickingClock
 from tests.support.servers import DEADLINE, PATH, STARTERS, ServerProcess, start_hub
 
 STREAM = f"{PATH}/stream"
@@ -98,7 +98,6 @@ async def test_a_view_of_the_latest_message(server: ServerProcess) -> None:
     ("query", "parameter"),
     [
         ("metrics=gpu", "metrics"),
-        ("metrics=processes", "metrics"),
         ("interval=0.25", "interval"),
         ("history=5", "history"),
         ("seq=true", "seq"),
@@ -110,6 +109,20 @@ async def test_a_bad_query_for_the_latest_message_is_refused(
     server: ServerProcess, query: str, parameter: str
 ) -> None:
     assert_refused(await get(server, f"{PATH}?{query}"), parameter)
+
+
+@pytest.mark.parametrize("path", [PATH, HISTORY, STREAM])
+async def test_a_restricted_family_is_refused_and_says_where_it_is(
+    server: ServerProcess, path: str
+) -> None:
+    response = await get(server, f"{path}?metrics=cpu,processes")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert strict_json(response.text) == {
+        "error": "the family 'processes' is restricted: "
+        "follow /api/system/ws with Authorization: Bearer TOKEN",
+        "reason": "token",
+    }
 
 
 async def test_who_has_the_latest_message_already_is_told_so() -> None:
@@ -175,7 +188,7 @@ async def test_the_past_in_longer_intervals_is_the_mean(server: ServerProcess) -
 
 async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() -> None:
     rows, crowd = 1000, 10
-    hub = Hub(clock=FakeClock(), collector=FakeCollector())
+    hub = Hub(clock=TickingClock(), collector=FakeCollector())
     for tick in range(rows):
         snapshot = Snapshot(tick, tick, float(tick), {"cpu": 1.5, "memory": 2.5, "disk": 3.5})
         hub.publish(snapshot)

@@ -21,11 +21,11 @@ from hub.__main__ import main
 from hub.access.admission import Admission
 from hub.clock import SystemClock
 from hub.errors import CloseReason, RefusalReason
+from hub.feed.reader import HostTicket, QueuedSubscriber
 from hub.feed.view import View
 from hub.web.prometheus import Telemetry
-from tests.feed.test_hub import Listener
 from tests.support.clients import client, message, receive
-from tests.support.fakes import FakeClock, FakeCollector, snapshot
+from tests.support.fakes import FakeClock, FakeCollector, Listener, RecordingObserver, snapshot
 from tests.support.servers import DEADLINE, PATH, serve_here, start_hub
 
 CPU: Final = View(("cpu",))
@@ -104,20 +104,33 @@ async def test_numbers_of_the_machine_are_ratios_and_the_host_s_own_as_they_are(
     assert not [name for name in found if "disk_usage" in name or "busy" in name or "title" in name]
 
 
+class Slow(QueuedSubscriber):
+    """Has a queue of three, and no reader."""
+
+    def __init__(self) -> None:
+        super().__init__(CPU, 3, RecordingObserver(), ticket=HostTicket("slow"))
+
+
 def test_frames_are_counted_of_those_who_are_there_and_of_those_who_have_left() -> None:
     bench = Bench()
-    gone, here = Listener(CPU), Listener(CPU)
-    for listener in (gone, here):
-        listener._delivered, listener._dropped, listener._expired = 10, 3, 1
-        bench.hub.add(listener)
+    gone, here = Slow(), Slow()
+    for slow in (gone, here):
+        bench.hub.add(slow)
+        slow.expire(1)
+    for number in range(1, 6):
+        bench.hub.publish(snapshot(number))
     before = bench.figures()
     gone.close(CloseReason.TOO_SLOW)
     bench.hub.remove(gone)
     after = bench.figures()
     for found in (before, after):
-        assert found["hub_frames_delivered_total"] == 20
+        assert found["hub_frames_offered_total"] == 12
+        assert found["hub_frames_delivered_total"] == 0
         assert found["hub_frames_dropped_total{reason=queue_full}"] == 4
         assert found["hub_frames_dropped_total{reason=overtaken}"] == 2
+    assert (before["hub_frames_pending"], after["hub_frames_pending"]) == (6, 3)
+    assert before["hub_frames_dropped_total{reason=abandoned}"] == 0
+    assert after["hub_frames_dropped_total{reason=abandoned}"] == 3
     assert before["hub_clients_closed_total{reason=too_slow}"] == 0
     assert after["hub_clients_closed_total{reason=too_slow}"] == 1
     assert (before["hub_clients{transport=process}"], before["hub_views"]) == (2, 1)

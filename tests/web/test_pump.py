@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from starlette.types import Message
 
-from hub import CloseReason, Frame
+from hub import CloseReason
 from hub.feed.liveness import StallWatch
+from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.view import View
 from hub.web.pump import EventPump, Pump, WebSocketPump
-from tests.support.fakes import FakeClock, RecordingObserver, frame, settle
+from tests.support.fakes import FakeClock, RecordingObserver, Replay, frame, settle
 
 VIEW = View(("cpu",))
 PUMPS = pytest.mark.parametrize("kind", [WebSocketPump, EventPump])
@@ -34,7 +35,7 @@ class Server:
             VIEW,
             capacity,
             observer or RecordingObserver(),  # type: ignore[arg-type] # a watch or a fake
-            name="client",
+            ticket=HostTicket("client"),
             send=self._send,
         )
 
@@ -63,32 +64,28 @@ class Server:
 
 
 @asynccontextmanager
-async def running(server: Server) -> AsyncIterator[Server]:
+async def running(server: Server, *, live: bool = True) -> AsyncIterator[Server]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.pump.run(server.receive))
         await settle()
+        if live:
+            server.pump.go_live()
         yield server
         server.let()
         server.gone.set()
         await task
 
 
-def backlog(count: int, asked: list[int]) -> Iterator[Frame]:
-    for number in range(count):
-        asked.append(number)
-        yield frame(number)
-
-
 @PUMPS
 async def test_a_backlog_is_asked_for_one_frame_at_a_time_as_the_server_takes_them(
     kind: type[Pump],
 ) -> None:
-    asked: list[int] = []
-    async with running(Server(kind)) as server:
+    async with running(Server(kind), live=False) as server:
         server.hold()
-        server.pump.replay(backlog(100, asked))
+        replay = Replay(server.pump, 100)
+        replay.start()
         await settle()
-        assert asked == [0]
+        assert replay.read == [0]
         server.let()
         for _ in range(20):
             await settle()
@@ -103,13 +100,13 @@ async def test_a_backlog_is_asked_for_one_frame_at_a_time_as_the_server_takes_th
 async def test_others_run_while_a_backlog_is_sent_to_who_takes_all_at_once(
     kind: type[Pump],
 ) -> None:
-    asked: list[int] = []
-    async with running(Server(kind)) as server:
-        server.pump.replay(backlog(200, asked))
+    async with running(Server(kind), live=False) as server:
+        replay = Replay(server.pump, 200)
+        replay.start()
         steps = [0]
         while steps[-1] < 200:
             await asyncio.sleep(0)
-            steps.append(len(asked))
+            steps.append(len(replay.read))
         assert max(b - a for a, b in itertools.pairwise(steps)) <= 32
 
 
@@ -120,7 +117,7 @@ async def test_who_takes_nothing_of_a_backlog_is_cut_off(kind: type[Pump]) -> No
     server.hold()
     task = asyncio.ensure_future(server.pump.run(server.receive))
     await settle()
-    server.pump.replay(backlog(100, []))
+    Replay(server.pump, 100).start()
     await clock.advance(16)
     assert server.pump.close_reason is CloseReason.TOO_SLOW
     server.let()
@@ -132,10 +129,10 @@ async def test_who_takes_nothing_of_a_backlog_is_cut_off(kind: type[Pump]) -> No
 @PUMPS
 async def test_who_takes_a_backlog_slowly_is_not(kind: type[Pump]) -> None:
     clock = FakeClock()
-    asked: list[int] = []
-    async with running(Server(kind, StallWatch(15, clock))) as server:
+    async with running(Server(kind, StallWatch(15, clock)), live=False) as server:
         server.hold()
-        server.pump.replay(backlog(5, asked))
+        replay = Replay(server.pump, 5)
+        replay.start()
         for _ in range(5):
             await clock.advance(10)
             server.let()
@@ -146,13 +143,13 @@ async def test_who_takes_a_backlog_slowly_is_not(kind: type[Pump]) -> None:
 
 @PUMPS
 async def test_who_leaves_during_a_backlog_leaves_no_task(kind: type[Pump]) -> None:
-    asked: list[int] = []
     before = asyncio.all_tasks()
-    async with running(Server(kind)) as server:
+    async with running(Server(kind), live=False) as server:
         server.hold()
-        server.pump.replay(backlog(100, asked))
+        replay = Replay(server.pump, 100)
+        replay.start()
         await settle()
-    assert len(asked) <= 2
+    assert len(replay.read) <= 2
     assert asyncio.all_tasks() == before
 
 
@@ -219,10 +216,16 @@ async def test_a_stream_that_the_hub_ends_ends_its_body() -> None:
 async def test_a_stream_that_takes_not_even_its_end_is_cut_off_where_the_server_can() -> None:
     server = Server(EventPump)
     pump = EventPump(
-        VIEW, 3, RecordingObserver(), name="client", send=server._send, abort=server.gone.set
+        VIEW,
+        3,
+        RecordingObserver(),
+        ticket=HostTicket("client"),
+        send=server._send,
+        abort=server.gone.set,
     )
     task = asyncio.ensure_future(pump.run(server.receive))
     await settle()
+    pump.go_live()
     server.hold()
     for number in range(3):
         pump.offer(frame(number))
