@@ -409,6 +409,67 @@ async def test_a_hub_without_room_is_left_alone_for_as_long_as_it_says() -> None
         assert stage.states[-1] == State(Phase.RECONNECTING, "no room", 5.5)
 
 
+async def test_it_comes_back_however_often_it_has_tried() -> None:
+    stage = Stage()
+    async with stage.playing():
+        await stage.clock.advance(15 * 1100)
+        assert len(stage.dialled) > 1100
+        feed = stage.answer()
+        feed.say(1)
+        await stage.clock.advance(15)
+        assert stage.states[-1].phase is Phase.LIVE
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([("Retry-After", "9" * 400)], 3600.5),
+        ([("Retry-After", "9" * 5000)], 3600.5),
+        ([("Retry-After", "0")], 0.5),
+        ([("Retry-After", "-1")], 0.5),
+        ([("Retry-After", "1e3")], 0.5),
+        ([("Retry-After", "nan")], 0.5),
+        ([("Retry-After", "\u00b2")], 0.5),
+        ([("Retry-After", "5"), ("Retry-After", "6")], 0.5),
+        ([("Retry-After", "Mon, 10 Nov 2025 12:30:45 GMT")], 0.5),
+    ],
+)
+async def test_a_time_to_wait_that_makes_no_sense_is_bounded(
+    headers: list[tuple[str, str]], seconds: float
+) -> None:
+    stage = Stage()
+    response = Response(503, "Busy", Headers(headers), b'{"error":"no room"}')
+    stage.answers.append(InvalidStatus(response))
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.RECONNECTING, "no room", seconds)
+        screen = Screen("ws://hub", clock=FakeClock(), console=Console(file=io.StringIO()))
+        screen.on_state(stage.states[-1])
+        screen.render()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"),
+        ("9999-12-31T23:59:59.999999+00:00", "0001-01-01T00:00:00.000000+00:00"),
+        ("2025-11-10T12:30:45.000000+00:00", "2025-11-10T12:30:45.000000+00:00"),
+    ],
+)
+async def test_times_that_make_no_sense_do_not_say_how_far_apart_messages_are(
+    first: str, second: str
+) -> None:
+    stage = Stage()
+    feed = stage.answer()
+    for stamp in (first, second):
+        feed.sent.put_nowait(json.dumps({"timestamp": stamp}))
+    async with stage.playing():
+        assert len(stage.messages) == 2
+        await stage.clock.advance(179.9)
+        assert stage.states[-1].phase is Phase.LIVE
+        await stage.clock.advance(0.2)
+        assert stage.states[-1].phase is Phase.STALE
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -443,7 +504,18 @@ async def test_where_the_hub_keeps_less_of_the_past_it_goes_without() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "[]", "{}", '{"timestamp":"soon"}', "[1]", '"x"', "null", "1"]
+    "text",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"timestamp":"soon"}',
+        "[1]",
+        '"x"',
+        "null",
+        "1",
+        '{"timestamp":"2025-11-10T12:30:45"}',
+    ],
 )
 async def test_what_is_no_feed_is_told_so(text: str) -> None:
     stage = Stage()

@@ -47,7 +47,14 @@ _FINAL_CODES: Final = frozenset(
     )
 )
 
-_LONGEST_WAIT: Final = 30.0
+_FIRST_BACKOFF: Final = 1.0
+_MAX_BACKOFF: Final = 30.0
+_MAX_RETRY_AFTER: Final = 3600.0
+"""Seconds; whatever a server asks for beyond that is a mistake of its own."""
+
+_MAX_SPACING: Final = 3600.0
+"""Seconds between the messages of a view at the most; timestamps further apart say nothing."""
+
 _PATIENCE: Final = 3.0
 _LONGEST_INTERVAL: Final = 60.0
 """Seconds between a hub's own messages at the most."""
@@ -143,9 +150,11 @@ class Message:
         """
         try:
             message = cls(text, dict(json.loads(text)))
-            _ = message.time
+            aware = message.time.utcoffset() is not None
         except (ValueError, TypeError, KeyError):
-            raise FeedRefused("what it sends are no messages of a metrics hub") from None
+            aware = False
+        if not aware:
+            raise FeedRefused("what it sends are no messages of a metrics hub")
         return message
 
     @property
@@ -226,7 +235,7 @@ class Follower:
         self._newest = ""
         interval = options.parameters.get("interval")
         self._spacing = float(interval) if interval else None
-        self._attempt = 0
+        self._backoff = _FIRST_BACKOFF
         self._silence: Timer | None = None
 
     async def run(self) -> NoReturn:
@@ -246,9 +255,8 @@ class Follower:
             await self._wait(setback)
 
     async def _wait(self, setback: Disconnection) -> None:
-        longest = min(_LONGEST_WAIT, 2.0**self._attempt)
-        self._attempt += 1
-        wait = setback.seconds + self._jitter() * longest  # so that not all come back at once
+        wait = setback.seconds + self._jitter() * self._backoff  # not all come back at once
+        self._backoff = min(_MAX_BACKOFF, 2 * self._backoff)
         self._set_state(State(Phase.RECONNECTING, setback.reason, wait))
         await self._clock.sleep_until(self._clock.monotonic() + wait)
 
@@ -293,9 +301,10 @@ class Follower:
         message = Message.of(text)
         if self._newest and self._spacing is None:
             newest = datetime.fromisoformat(self._newest)
-            self._spacing = (message.time - newest).total_seconds()
+            spacing = (message.time - newest).total_seconds()
+            self._spacing = spacing if 0 < spacing <= _MAX_SPACING else None
         self._newest = message.timestamp
-        self._attempt = 0
+        self._backoff = _FIRST_BACKOFF
         self._set_state(State(Phase.LIVE))
         self._viewer.show(message)
 
@@ -337,13 +346,17 @@ def _refusal(response: Response) -> Disconnection:
         said = dict(json.loads(response.body))
     except (ValueError, TypeError):
         said = {}
-    status, retry = response.status_code, response.headers.get("Retry-After", "")
+    status, retry = response.status_code, ", ".join(response.headers.get_all("Retry-After"))
     return Disconnection(
         str(said.get("error", f"the hub answers {status} {response.reason_phrase}")),
-        seconds=float(retry) if retry.isascii() and retry.isdigit() else 0.0,
+        seconds=min(float(retry), _MAX_RETRY_AFTER) if _is_number(retry) else 0.0,
         parameter=str(said.get("parameter", "")),
         final=status in _FINAL_STATUSES,
     )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _closure(closed: ConnectionClosed) -> Disconnection:
