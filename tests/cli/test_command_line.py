@@ -258,7 +258,7 @@ def seconds_between_messages(server: ServerProcess) -> float:
     return (second - first).total_seconds()
 
 
-def test_the_default_beat_is_a_second() -> None:
+def test_the_default_interval_is_a_second() -> None:
     with start_hub(interval=None) as server:
         assert seconds_between_messages(server) == pytest.approx(1, abs=0.3)
 
@@ -410,7 +410,7 @@ def test_a_second_signal_while_stopping_leaves_no_traceback() -> None:
 
 
 @contextmanager
-def crowd(server: ServerProcess, count: int) -> Iterator[subprocess.Popen[bytes]]:
+def many_clients(server: ServerProcess, count: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process of ``count`` clients that all have had a message; kill it in the end."""
     arguments = [sys.executable, "-m", "tests.support.crowd", str(server.port), str(count)]
     with subprocess.Popen(  # noqa: S603 # our own arguments
@@ -431,7 +431,7 @@ async def test_of_200_clients_50_are_killed_and_the_others_lose_nothing() -> Non
         async with AsyncExitStack() as stack:
             rest = [await stack.enter_async_context(client(server.url())) for _ in range(150)]
             received = [[(await message(websocket))["timestamp"]] for websocket in rest]
-            with crowd(server, 50) as process:
+            with many_clients(server, 50) as process:
                 await server.has_total(200)
                 process.kill()
                 await server.has_total(150)
