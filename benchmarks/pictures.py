@@ -18,7 +18,8 @@ from rich.console import Console
 
 from benchmarks.bench import BenchError, running_hub
 from benchmarks.browser import browser
-from hub.cli.watch.follower import FeedOptions, Follower
+from hub.cli.watch.follower import Follower
+from hub.cli.watch.options import FeedOptions
 from hub.cli.watch.screen import Screen
 from hub.clock import SystemClock
 

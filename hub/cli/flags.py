@@ -19,7 +19,7 @@ from hub.text import one_line
 __all__ = ["Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch"]
 
 _TOKENS: Final = "HUB_TOKENS"
-"""The variable that holds tokens themselves; there is no flag, which others could see."""
+"""The variable that holds tokens themselves. A flag would show them in the list of processes."""
 
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -40,12 +40,12 @@ class Flag:
 
     @property
     def option(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """What it is called in the environment."""
+        """Its name in the environment."""
         return self.prefix + self.name.upper()
 
     def resolve(self, given: object, environ: Mapping[str, str]) -> object:
@@ -61,10 +61,10 @@ class Flag:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line's parser, which says what is wrong in one line, without the usage."""
+    """A parser of a command line whose errors are one line each, without the usage."""
 
     def add_flags(self, flags: Iterable[Flag]) -> None:
-        """Take these flags; each is None where it is not given."""
+        """Accept these flags; a flag that is not given is None."""
         for flag in flags:
             shown = "" if flag.default in {None, ()} else f" (default: {flag.default})"
             options: dict[str, Any] = {"help": flag.help + shown}
@@ -82,16 +82,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def fail(program: str, message: str, *, status: int) -> int:
-    """Say in one line on standard error why a program ends, and return its exit status."""
+    """Write in one line on standard error why a program ends; return its exit status."""
     sys.stderr.write(one_line(f"{program}: {message}", 300) + "\n")
     return status
 
 
 def resolve(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the value of every flag by its name, and under ``tokens`` all tokens there are.
+    """Return the value of every flag by its name, and under ``tokens`` those of all sources.
 
     Args:
-        given: what the command line says, by a flag's name; None where it says nothing.
+        given: values of the command line by a flag's name; None where it is not given.
         environ: the environment.
 
     Raises:
@@ -106,10 +106,10 @@ def resolve(given: Mapping[str, object], environ: Mapping[str, str]) -> dict[str
 
 
 def _own_name(host: str) -> tuple[str, ...]:
-    """Return the name that the hub is bound to, if it is one: under that it may be called."""
+    """Return the name that the hub is bound to, unless it is an address: clients may use it."""
     try:
         return () if _is_address(host) else (check_host("--host", host),)
-    except InvalidValue:  # it cannot be listened on either, which is said in due course
+    except InvalidValue:  # it cannot be listened on either, which is its own error later
         return ()
 
 
@@ -120,7 +120,7 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 def _check_tokens(label: str, tokens: Sequence[str], what: str) -> None:
-    """Follow what ``Settings`` says of tokens, without telling any."""
+    """Apply the rule of ``Settings`` for tokens; the error does not repeat the token."""
     for position, token in enumerate(tokens, 1):
         try:
             Settings(tokens=(token,))
@@ -203,14 +203,18 @@ def _port(label: str, text: str) -> int:
 
 
 def switch(label: str, text: str) -> bool:
-    """Read yes or no."""
+    """Read a switch.
+
+    Raises:
+        InvalidValue: the text is neither yes nor no.
+    """
     if text.lower() not in _SWITCH:
         raise InvalidValue(label, f"one of {', '.join(_SWITCH)}", text)
     return _SWITCH[text.lower()]
 
 
 def _setting(name: str, convert: Callable[[str], object]) -> Callable[[str, str], object]:
-    """Make a parser that follows what ``Settings`` says of a field, under the user's label."""
+    """Make a parser that applies the rule of ``Settings`` for a field, under the user's label."""
 
     def parse(label: str, text: str) -> object:
         try:
@@ -229,8 +233,9 @@ def _setting(name: str, convert: Callable[[str], object]) -> Callable[[str, str]
 
 def flags() -> tuple[Flag, ...]:
     """Return all flags, in the order in which they are shown."""
-    settings = Settings()
-    setting: dict[str, tuple[Callable[[str], object], str]] = {  # name, and how text is read
+    defaults = Settings()
+    # By name: how its text is read, and the help.
+    setting: dict[str, tuple[Callable[[str], object], str]] = {
         "interval": (float, "seconds between two samples, 0.1 to 60"),
         "disk_path": (str, "a path on the file system that the metric 'disk' is about"),
         "history": (float, "seconds of the past that are kept for clients that ask for it"),
@@ -247,7 +252,7 @@ def flags() -> tuple[Flag, ...]:
         Flag("host", _host, "127.0.0.1", "address to listen on"),
         Flag("port", _port, 54112, "port to listen on; 0 lets the system choose"),
         *(
-            Flag(name, _setting(name, convert), getattr(settings, name), text)
+            Flag(name, _setting(name, convert), getattr(defaults, name), text)
             for name, (convert, text) in setting.items()
         ),
         Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),

@@ -21,7 +21,7 @@ class QueryFilter(logging.Filter):
     """Cuts query strings out of uvicorn's lines, of requests and of handshakes alike."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Clean the record; it is always to be logged."""
+        """Clean the record, which is always logged."""
         if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
             record.args = tuple(
                 arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
@@ -30,9 +30,10 @@ class QueryFilter(logging.Filter):
 
 
 class Throttle(logging.Filter):
-    """Lets so many of uvicorn's warnings of a kind pass and counts the rest of the time.
+    """Lets ``LINES`` of uvicorn's warnings of a kind pass in ``SECONDS``, and counts the others.
 
-    Whoever sends nonsense could fill a disk otherwise. Access lines are not concerned.
+    Clients that send nonsense could fill a disk otherwise. Access lines are not concerned.
+    At most ``KINDS`` kinds are remembered.
     """
 
     LINES: Final = 10
@@ -42,10 +43,11 @@ class Throttle(logging.Filter):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
+        # By kind: when its present period began, and how many there were since.
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record is to be logged; the first of a time says how many were not."""
+        """Return whether a record is logged; the first of a period says how many were not."""
         if record.levelno < logging.WARNING or not record.name.startswith("uvicorn"):
             return True
         kind, now = str(record.msg), self._now()
@@ -64,8 +66,8 @@ def configure_logging(level: str, *, access_log: bool, form: str = "text") -> No
     """Log to standard error, one line each, for the hub and for uvicorn.
 
     uvicorn logs every handshake as INFO beside what its access log holds. So without an access
-    log its loggers begin at WARNING: nothing is formatted that nobody wants. With one they begin
-    at INFO: what they would say below it are the headers of handshakes, with tokens in them.
+    log its loggers begin at WARNING, and lines that are not wanted are not even formatted. With
+    one they begin at INFO: below it are the headers of handshakes, with tokens in them.
     """
     ordinary = "INFO" if access_log else "WARNING"
     quiet = ordinary if level in {"debug", "info"} else level.upper()

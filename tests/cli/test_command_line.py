@@ -258,7 +258,7 @@ def seconds_between_messages(server: ServerProcess) -> float:
     return (second - first).total_seconds()
 
 
-def test_the_default_beat_is_a_second() -> None:
+def test_the_default_interval_is_a_second() -> None:
     with start_hub(interval=None) as server:
         assert seconds_between_messages(server) == pytest.approx(1, abs=0.3)
 

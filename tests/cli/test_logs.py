@@ -130,7 +130,7 @@ async def test_a_token_used_right_and_wrong_is_in_no_line_figure_or_answer(form:
 
 
 def requests() -> list[bytes]:
-    """Make requests with the token in places where it has no business."""
+    """Make requests with the token in places where it does not belong."""
     header = f"Authorization: Bearer {CANARY}\r\nHost: localhost\r\n\r\n"
     return [
         f"GET {PATH}?token={CANARY} HTTP/1.0\r\n{header}".encode(),

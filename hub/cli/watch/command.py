@@ -13,8 +13,10 @@ import anyio
 from rich.console import Console
 
 from hub.cli.flags import Flag, Parser, fail, read_tokens, switch
-from hub.cli.watch.follower import FeedOptions, FeedRefused, Follower, feed_url
+from hub.cli.watch.disconnection import FeedRefused
+from hub.cli.watch.follower import Follower
 from hub.cli.watch.lines import Lines, OutputClosed
+from hub.cli.watch.options import FeedOptions, feed_url
 from hub.cli.watch.screen import Screen
 from hub.cli.watch.terminal import terminal
 from hub.clock import SystemClock
@@ -23,22 +25,24 @@ from hub.errors import InvalidValue
 __all__ = ["watch"]
 
 _PROGRAM: Final = "metrics-hub watch"
-_URL: Final = "ws://127.0.0.1:54112"
-_SHOWN: Final = (
+_DEFAULT_URL: Final = "ws://127.0.0.1:54112"
+_DEFAULT_METRICS: Final = (
     "cpu", "memory", "swap", "disk", "cores", "load", "disks", "disk_io", "network",
 )  # fmt: skip
-"""What there is to see unless somebody wants something else, as on the page."""
+"""Families that the screen shows unless the user names others: those of the page."""
 
-_POINTS: Final = 120
+_HISTORY_POINTS: Final = 120
 """Messages of the past to begin with: as many as a wide terminal can show."""
 
-_LONGEST_HISTORY: Final = 3600
+_MAX_HISTORY: Final = 3600
+"""Seconds of the past to ask for at the most: what a hub keeps by default."""
 
 
 def watch(arguments: Sequence[str]) -> int:
-    """Show a feed until told to stop; return the exit status.
+    """Show a feed until the user quits; return the exit status.
 
-    0 when somebody quits, 1 where the hub refuses, 2 for a bad flag or variable.
+    0 after q, Ctrl-C or a signal to stop, 1 where the hub refuses or the output cannot be written,
+    2 for a bad flag or variable.
     """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
@@ -53,7 +57,7 @@ def watch(arguments: Sequence[str]) -> int:
     except FeedRefused as error:
         return fail(_PROGRAM, str(error), status=1)
     except OutputClosed as error:
-        return _cut_short(error)
+        return _end_without_output(error)
     except KeyboardInterrupt:
         pass
     return 0
@@ -62,11 +66,14 @@ def watch(arguments: Sequence[str]) -> int:
 def _url(given: str | None) -> str:
     if given is not None:
         return feed_url("URL", given)
-    return feed_url("HUB_WATCH_URL", os.environ.get("HUB_WATCH_URL", _URL))
+    return feed_url("HUB_WATCH_URL", os.environ.get("HUB_WATCH_URL", _DEFAULT_URL))
 
 
-def _cut_short(error: OutputClosed) -> int:
-    """End without the interpreter's trying to write the rest; a reader may well have had enough."""
+def _end_without_output(error: OutputClosed) -> int:
+    """Return the exit status; keep the interpreter from trying to write the rest as it ends.
+
+    A reader that has read enough, as ``head`` does, is no error.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error.__cause__, BrokenPipeError):
         return 0
@@ -74,17 +81,17 @@ def _cut_short(error: OutputClosed) -> int:
 
 
 def _options(url: str, options: dict[str, object], *, plain: bool) -> FeedOptions:
-    """Make out what to ask for: as a screen what there is to see, as lines what there is."""
+    """Ask for what the screen can show, or where messages become lines, for the hub's default."""
     metrics, interval, tokens = options["metrics"], options["interval"], options["token_file"]
     token = str(tokens[0]) if isinstance(tokens, tuple) and tokens else ""
     parameters = {} if interval is None else {"interval": str(interval)}
     if metrics:
         parameters["metrics"] = str(metrics)
     elif not plain:
-        parameters["metrics"] = ",".join((*_SHOWN, *(["processes"] if token else [])))
+        parameters["metrics"] = ",".join((*_DEFAULT_METRICS, *(["processes"] if token else [])))
     if plain:
         return FeedOptions(url, parameters, token=token)
-    history = min(_LONGEST_HISTORY, round(_POINTS * float(str(interval or 1))))
+    history = min(_MAX_HISTORY, round(_HISTORY_POINTS * float(str(interval or 1))))
     return FeedOptions(url, {**parameters, "partial": "true"}, history, token)
 
 
@@ -94,14 +101,14 @@ async def _follow(options: FeedOptions, plain: bool) -> None:  # noqa: FBT001 # 
         await Follower(options, Lines(_PROGRAM), clock=clock).run()
     with (
         anyio.CancelScope() as scope,
-        Screen(options.url, clock=clock, console=Console(file=_tolerant())) as screen,
+        Screen(options.url, clock=clock, console=Console(file=_lossy_stdout())) as screen,
         terminal(leave=scope.cancel, resized=screen.draw),
     ):
         await Follower(options, screen, clock=clock).run()
 
 
-def _tolerant() -> TextIO:
-    """Return standard output, which from now on shows what it has no letter for as a ``?``."""
+def _lossy_stdout() -> TextIO:
+    """Return standard output, made to write ``?`` for a character that its encoding lacks."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     return sys.stdout
@@ -119,7 +126,7 @@ def _parser() -> Parser:
         "url",
         metavar="URL",
         nargs="?",
-        help=f"address of the hub, or of its page (default: {_URL})",
+        help=f"address of the hub, or of its page (default: {_DEFAULT_URL})",
     )
     parser.add_flags(_flags())
     return parser
@@ -143,7 +150,7 @@ def _metrics(label: str, text: str) -> str:
 
 
 def _interval(label: str, text: str) -> str:
-    """Leave the rule to the hub, which knows its own interval."""
+    """Read a number of seconds; whether it is a multiple of the hub's own is for the hub to say."""
     try:
         seconds = Decimal(text)
     except InvalidOperation:

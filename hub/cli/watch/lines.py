@@ -1,27 +1,27 @@
-"""The feed as lines, for other programs and for files."""
+"""The feed as lines of text, for other programs and for files."""
 
 from __future__ import annotations
 
 import sys
 
-from hub.cli.watch.follower import Message, Phase, State
+from hub.cli.watch.viewer import Message, Phase, State
 from hub.text import one_line
 
 __all__ = ["Lines", "OutputClosed"]
 
 
 class OutputClosed(Exception):
-    """Standard output takes no more, for the reason that is the cause."""
+    """Standard output cannot be written any more; the ``OSError`` is the cause."""
 
 
 class Lines:
     """A viewer that writes each message as it came, in a line on standard output.
 
-    Whoever reads slowly holds up nobody but this process, which then takes no more from the hub,
-    and so loses the oldest messages. Why there is no connection is said on standard error.
+    A slow reader holds up this process alone: it then takes nothing from the hub, which drops the
+    oldest messages. Why there is no connection is written on standard error.
 
     Args:
-        program: what this process is called there.
+        program: name of this process, with which lines on standard error begin.
     """
 
     def __init__(self, program: str) -> None:

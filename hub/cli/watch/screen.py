@@ -1,4 +1,4 @@
-"""The feed on a terminal's screen: bars, and sparklines of what was."""
+"""The feed on a terminal's screen: bars, and sparklines of the past."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hub.cli.watch.follower import Message, Phase, State
+from hub.cli.watch.viewer import Message, Phase, State
 from hub.clock import Clock, Timer
 from hub.text import one_line
 
 __all__ = ["Screen"]
 
 _PERCENTAGES: Final = ("cpu", "memory", "swap", "disk")
-_ELSEWHERE: Final = frozenset({"processes", "timestamp", "seq", "errors"})
+_NOT_IN_TABLE: Final = frozenset({"processes", "timestamp", "seq", "errors"})
 _RATES: Final = {
     "network": {"received_bytes_per_second": "received", "sent_bytes_per_second": "sent"},
     "disk_io": {"read_bytes_per_second": "read", "write_bytes_per_second": "written"},
@@ -36,20 +36,22 @@ _STYLES: Final = {
     Phase.RECONNECTING: "red",
 }
 _DRAW_SECONDS: Final = 0.05
-_MOST_POINTS: Final = 500
+_TREND_POINTS: Final = 500
+"""Values kept for a sparkline: more than the widest terminal shows."""
+
 _NAME_LENGTH: Final = 24
 
 _Row: TypeAlias = tuple[str, RenderableType, str]
 
 
 class Screen:
-    """A viewer that fills the terminal, as long as it is entered.
+    """A viewer that fills the terminal while its context is entered.
 
-    What comes in a burst is drawn once.
+    Messages that come in a burst are drawn once.
 
     Args:
-        title: stands at the top.
-        clock: has the timer.
+        title: heading of the screen.
+        clock: runs the timer that ends a burst.
         console: where to draw; by default standard output.
     """
 
@@ -58,9 +60,13 @@ class Screen:
         self._clock = clock
         self._console = console or Console()
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
+        # State of the connection as of the last change.
         self._state = State(Phase.CONNECTING)
+        # What the newest message says; empty until there is one.
         self._content: Mapping[str, Any] = {}
+        # Values of the past by the name of the row that shows them, oldest first.
         self._trends: dict[str, deque[float]] = {}
+        # Runs from the first change that is not drawn yet until it is.
         self._timer: Timer | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +83,7 @@ class Screen:
         """See ``Viewer``."""
         self._content = message.content
         for name, value in _numbers(message.content):
-            self._trends.setdefault(name, deque(maxlen=_MOST_POINTS)).append(value)
+            self._trends.setdefault(name, deque(maxlen=_TREND_POINTS)).append(value)
         self._draw_soon()
 
     def on_state(self, state: State) -> None:
@@ -86,7 +92,7 @@ class Screen:
         self._draw_soon()
 
     def draw(self) -> None:
-        """Draw all that is known now."""
+        """Draw the screen as of now, whether or not anything has changed."""
         self._timer = None
         self._live.update(self.render(), refresh=True)
 
@@ -95,7 +101,7 @@ class Screen:
             self._timer = self._clock.call_later(_DRAW_SECONDS, self.draw)
 
     def render(self) -> RenderableType:
-        """Return what is to be seen now."""
+        """Return the whole screen as of now."""
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(ratio=1)
@@ -108,7 +114,7 @@ class Screen:
         return Group(self._head(), table, Text(), *below)
 
     def _head(self) -> RenderableType:
-        """Show what is followed, how it stands and of when the values are; below it, why."""
+        """Show what is followed, the connection's state and the values' time; below, a reason."""
         state = self._state
         time = str(self._content.get("timestamp", ""))[11:19]
         soon = f"; next try in {math.ceil(state.seconds)} s" if state.seconds else ""
@@ -122,17 +128,17 @@ class Screen:
         return Group(head, Text(_clean(state.reason + soon, 200), "red", no_wrap=True))
 
     def _rows(self, name: str, value: object) -> Iterator[_Row]:
-        """Show a family in as many lines as it takes."""
+        """Show a family in as many rows as it takes."""
         if value is None:
             yield name, Text(self._failure(name), "red"), "-"
         elif name == "error":
             yield name, Text(_clean(str(value), 200), "red"), ""
-        elif name not in _ELSEWHERE:
+        elif name not in _NOT_IN_TABLE:
             known = list(self._known(name, value))
             yield from known or [(name, Text(_clean(json.dumps(value), 200)), "")]
 
     def _known(self, name: str, value: object) -> Iterator[_Row]:
-        """Show what is of the shape that this view knows."""
+        """Show a family whose value has the shape that its name promises, else nothing."""
         match name, value:
             case _, int() | float():
                 share = name in _PERCENTAGES
@@ -159,11 +165,11 @@ class Screen:
 
 
 class _Spark:
-    """A line of blocks, each as high as a value: as many of the newest as there is room for.
+    """A line of blocks, each as high as a value: the newest, as many as the column is wide.
 
     Args:
         values: oldest first.
-        top: the value of the highest block; by default what the values need.
+        top: the value of the highest block; by default the highest value shown.
     """
 
     def __init__(self, values: Sequence[float], top: float | None) -> None:
@@ -183,7 +189,7 @@ class _Spark:
 
 
 def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Find what has a trend, by the name under which it is kept."""
+    """Find the numbers that have a sparkline, by the name of its row."""
     for name, value in content.items():
         found = {name: value}
         if name in _RATES and isinstance(value, dict):
@@ -198,7 +204,7 @@ def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _number(value: object) -> float | None:
     is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_one else None  # type: ignore[arg-type] # just looked at
+    return float(value) if is_one else None  # type: ignore[arg-type] # just checked
 
 
 def _bars(shares: Iterable[tuple[str, object]]) -> Iterator[_Row]:
@@ -233,5 +239,5 @@ def _bytes(count: float) -> str:
 
 
 def _clean(text: str, length: int) -> str:
-    """Make fit for a terminal what others have named, which could command it otherwise."""
+    """Make a name from the hub fit for a terminal, which it could command otherwise."""
     return one_line(text, length)

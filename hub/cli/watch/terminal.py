@@ -1,4 +1,4 @@
-"""What the terminal says: that somebody wants to leave, or that its size has changed."""
+"""What the terminal reports: that the user quits, or that its size has changed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def terminal(*, leave: Callable[[], None], resized: Callable[[], None]) -> Iterator[None]:
-    """Listen to the terminal that this process has in the foreground.
+    """Listen to the terminal of this process while the context is entered.
 
     Args:
-        leave: called when somebody presses q or Ctrl-C, or a signal asks to end.
+        leave: called when the user presses q or Ctrl-C, or a signal asks to end.
         resized: called when the terminal has another size.
     """
     loop = asyncio.get_running_loop()

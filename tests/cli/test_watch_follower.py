@@ -1,0 +1,306 @@
+"""Following a feed that a test plays, in time that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
+
+import anyio
+import pytest
+from rich.console import Console
+from websockets.asyncio.client import connect
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.frames import Close
+from websockets.http11 import Response
+
+from hub.cli.watch.disconnection import FeedRefused
+from hub.cli.watch.follower import Follower
+from hub.cli.watch.options import FeedOptions
+from hub.cli.watch.screen import Screen
+from hub.cli.watch.viewer import Message, Phase, State
+from tests.support.fakes import FakeClock, settle
+
+TOKEN: Final = "canary-watch-77aa"  # noqa: S105 # of a hub that is not there
+
+
+class FakeFeed:
+    """A connection whose messages a test puts in; what is no text ends it."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[str | Exception] = asyncio.Queue()
+
+    def say(self, second: int, **content: object) -> str:
+        stamp = f"2025-11-10T12:30:{second:02}.000000+00:00"
+        text = json.dumps({**content, "timestamp": stamp})
+        self.sent.put_nowait(text)
+        return text
+
+    async def recv(self, *, decode: bool) -> str:
+        assert decode
+        said = await self.sent.get()
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+class Stage:
+    """A follower of feeds that a test plays, in time that it moves."""
+
+    def __init__(self, options: FeedOptions | None = None) -> None:
+        self.clock = FakeClock()
+        self.dialled: list[tuple[str, Mapping[str, Any]]] = []
+        self.answers: list[FakeFeed | Exception] = []
+        self.messages: list[str] = []
+        self.states: list[State] = []
+        self.follower = Follower(
+            options or FeedOptions("ws://hub"),
+            self,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            connect=cast("type[connect]", self._connect),
+        )
+
+    @asynccontextmanager
+    async def _connect(self, url: str, **options: object) -> AsyncIterator[FakeFeed]:
+        self.dialled.append((url, options))
+        answer = self.answers.pop(0) if self.answers else OSError(111, "as it were")
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+
+    def show(self, message: Message) -> None:
+        self.messages.append(message.text)
+
+    def on_state(self, state: State) -> None:
+        self.states.append(state)
+
+    def answer(self) -> FakeFeed:
+        feed = FakeFeed()
+        self.answers.append(feed)
+        return feed
+
+    @property
+    def urls(self) -> list[str]:
+        return [url for url, _ in self.dialled]
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.follower.run)
+            await settle()
+            yield
+            group.cancel_scope.cancel()
+
+
+async def test_messages_are_handed_on_as_they_come() -> None:
+    stage = Stage(FeedOptions("ws://hub/m", {"metrics": "cpu,load"}, history=60))
+    feed = stage.answer()
+    said = [feed.say(1, cpu=1.0), feed.say(2, cpu=2.0)]
+    async with stage.playing():
+        assert stage.messages == said
+    assert stage.urls == ["ws://hub/m/api/system/metrics?metrics=cpu,load&history=60"]
+    assert [state.phase for state in stage.states] == [Phase.CONNECTING, Phase.LIVE]
+
+
+async def test_a_token_is_shown_in_a_header_and_opens_the_other_feed() -> None:
+    stage = Stage(FeedOptions("ws://hub", token=TOKEN))
+    async with stage.playing():
+        pass
+    ((url, options),) = stage.dialled
+    assert url == "ws://hub/api/system/ws"
+    assert options["additional_headers"] == {"Authorization": f"Bearer {TOKEN}"}
+    assert TOKEN not in repr(stage.follower._options)
+
+
+async def test_a_lost_connection_is_resumed_after_a_random_wait() -> None:
+    stage = Stage(FeedOptions("ws://hub", history=60))
+    feed, again = stage.answer(), FakeFeed()
+    feed.say(1)
+    feed.sent.put_nowait(ConnectionClosedError(Close(1012, "service restart"), None))
+    stage.answers.append(again)
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.RECONNECTING, "service restart", 0.5)
+        assert len(stage.dialled) == 1
+        await stage.clock.advance(0.5)
+        again.say(2)
+        await settle()
+        assert stage.states[-1].phase is Phase.LIVE
+    assert stage.urls[1] == ("ws://hub/api/system/metrics?since=2025-11-10T12:30:01.000000%2B00:00")
+
+
+async def test_waits_become_longer_up_to_a_limit_until_there_is_a_message() -> None:
+    stage = Stage()
+    async with stage.playing():
+        for _ in range(8):
+            await stage.clock.advance(stage.states[-1].seconds)
+        waits = [state.seconds for state in stage.states[1:]]
+        assert waits == [0.5, 1, 2, 4, 8, 15]
+        assert len(stage.dialled) == 9
+        assert stage.states[-1].reason == "Connection refused"
+        feed = stage.answer()
+        feed.say(1)
+        feed.sent.put_nowait(ConnectionClosedError(None, None))
+        await stage.clock.advance(15)
+        assert stage.states[-1] == State(Phase.RECONNECTING, "connection lost", 0.5)
+
+
+def refusal(status: int, body: object, headers: Mapping[str, str] | None = None) -> InvalidStatus:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return InvalidStatus(Response(status, "Reason", Headers(headers or {}), content))
+
+
+async def test_a_hub_without_room_is_left_alone_for_as_long_as_it_says() -> None:
+    stage = Stage()
+    stage.answers.append(refusal(503, {"error": "no room"}, {"Retry-After": "5"}))
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.RECONNECTING, "no room", 5.5)
+
+
+async def test_it_comes_back_however_often_it_has_tried() -> None:
+    stage = Stage()
+    async with stage.playing():
+        await stage.clock.advance(15 * 1100)
+        assert len(stage.dialled) > 1100
+        feed = stage.answer()
+        feed.say(1)
+        await stage.clock.advance(15)
+        assert stage.states[-1].phase is Phase.LIVE
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([("Retry-After", "9" * 400)], 3600.5),
+        ([("Retry-After", "9" * 5000)], 3600.5),
+        ([("Retry-After", "0")], 0.5),
+        ([("Retry-After", "-1")], 0.5),
+        ([("Retry-After", "1e3")], 0.5),
+        ([("Retry-After", "nan")], 0.5),
+        ([("Retry-After", "\u00b2")], 0.5),
+        ([("Retry-After", "5"), ("Retry-After", "6")], 0.5),
+        ([("Retry-After", "Mon, 10 Nov 2025 12:30:45 GMT")], 0.5),
+    ],
+)
+async def test_a_time_to_wait_that_makes_no_sense_is_bounded(
+    headers: list[tuple[str, str]], seconds: float
+) -> None:
+    stage = Stage()
+    response = Response(503, "Busy", Headers(headers), b'{"error":"no room"}')
+    stage.answers.append(InvalidStatus(response))
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.RECONNECTING, "no room", seconds)
+        screen = Screen("ws://hub", clock=FakeClock(), console=Console(file=io.StringIO()))
+        screen.on_state(stage.states[-1])
+        screen.render()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"),
+        ("9999-12-31T23:59:59.999999+00:00", "0001-01-01T00:00:00.000000+00:00"),
+        ("2025-11-10T12:30:45.000000+00:00", "2025-11-10T12:30:45.000000+00:00"),
+    ],
+)
+async def test_times_that_make_no_sense_do_not_say_how_far_apart_messages_are(
+    first: str, second: str
+) -> None:
+    stage = Stage()
+    feed = stage.answer()
+    for stamp in (first, second):
+        feed.sent.put_nowait(json.dumps({"timestamp": stamp}))
+    async with stage.playing():
+        assert len(stage.messages) == 2
+        await stage.clock.advance(179.9)
+        assert stage.states[-1] == State(Phase.LIVE)
+        await stage.clock.advance(0.2)
+        assert stage.states[-1] == State(Phase.STALE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (refusal(400, {"error": "metrics must be", "parameter": "metrics"}), "metrics must be"),
+        (refusal(401, {"error": "a valid token"}), "a valid token"),
+        (refusal(404, b"<h1>Not Found</h1>"), "the hub answers 404 Reason"),
+        (refusal(403, [1, 2]), "the hub answers 403 Reason"),
+    ],
+)
+async def test_what_waiting_does_not_change_ends_it(answer: InvalidStatus, reason: str) -> None:
+    stage = Stage()
+    stage.answers.append(answer)
+    with pytest.raises(FeedRefused, match=f"^{reason}$"):
+        await stage.follower.run()
+
+
+async def test_a_client_that_the_hub_sends_away_for_good_stays_away() -> None:
+    stage = Stage()
+    stage.answer().sent.put_nowait(ConnectionClosedError(Close(1008, "too many messages"), None))
+    with pytest.raises(FeedRefused, match="too many messages"):
+        await stage.follower.run()
+
+
+async def test_where_the_hub_keeps_less_of_the_past_it_goes_without() -> None:
+    stage = Stage(FeedOptions("ws://hub", {"metrics": "cpu"}, history=60))
+    stage.answers.append(refusal(400, {"error": "history must be", "parameter": "history"}))
+    feed = stage.answer()
+    feed.say(1)
+    async with stage.playing():
+        assert stage.states[-1].phase is Phase.LIVE
+    assert stage.urls[1] == "ws://hub/api/system/metrics?metrics=cpu"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"timestamp":"soon"}',
+        "[1]",
+        '"x"',
+        "null",
+        "1",
+        '{"timestamp":"2025-11-10T12:30:45"}',
+    ],
+)
+async def test_what_is_no_feed_is_told_so(text: str) -> None:
+    stage = Stage()
+    stage.answer().sent.put_nowait(text)
+    with pytest.raises(FeedRefused, match="no messages of a metrics hub"):
+        await stage.follower.run()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said", "patience"),
+    [
+        ({}, 0, 3),  # the first message comes at once
+        ({}, 1, 180),  # how far apart the others are is not known yet
+        ({}, 2, 30),  # here they are ten seconds apart
+        ({"interval": "20"}, 1, 60),
+        ({"interval": "0.1"}, 1, 3),
+    ],
+)
+async def test_silence_is_stale_and_then_the_end(
+    parameters: dict[str, str], said: int, patience: float
+) -> None:
+    stage = Stage(FeedOptions("ws://hub", parameters))
+    feed = stage.answer()
+    for number in range(said):
+        feed.say(10 * number)
+    async with stage.playing():
+        await stage.clock.advance(patience - 0.1)
+        before = stage.states[-1].phase
+        assert before is (Phase.LIVE if said else Phase.CONNECTING)
+        await stage.clock.advance(0.2)
+        assert stage.states[-1].phase is (Phase.STALE if said else Phase.CONNECTING)
+        await stage.clock.advance(2 * patience - 0.3)
+        assert len(stage.states) == (3 if said else 1)
+        await stage.clock.advance(0.2)
+        assert stage.states[-1] == State(Phase.RECONNECTING, "the hub is silent", 0.5)
+        assert stage.clock.pending == 1, "no timer but the wait for the next try"
