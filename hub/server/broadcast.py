@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Self, cast
 
 from hub.server.protocol import TakeoverProtocol
-from hub.server.uvicorn_compat import Base, is_supported
+from hub.server.trial import is_supported
+from hub.server.uvicorn_compat import Base
 
 __all__ = ["BroadcastProtocol"]
 
@@ -13,7 +14,7 @@ __all__ = ["BroadcastProtocol"]
 class BroadcastProtocol(TakeoverProtocol):
     """A complete WebSocket server protocol for uvicorn: ``--ws hub.server:BroadcastProtocol``.
 
-    On a uvicorn that is not as known, calling the class makes uvicorn's own protocol,
+    On a uvicorn that does not pass the trial, calling the class makes uvicorn's own protocol,
     with nothing of the hub's in its way: the feed is then served as on any other ASGI server.
     """
 

@@ -33,7 +33,7 @@ _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.
 
 
 class TakeoverProtocol(Base):
-    """A complete WebSocket server protocol, for a uvicorn that is as known.
+    """A complete WebSocket server protocol, for a uvicorn that passes ``hub.server.trial``.
 
     For every application but the hub's it is uvicorn's own. The hub's endpoint finds an offer in
     its scope (see ``hub.web.extensions.Takeover``) to turn the accepted connection into a

@@ -22,7 +22,7 @@ from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH
 from hub.server.broadcast import BroadcastProtocol
 from hub.server.http_limits import HandshakeProtocol, Pending
-from hub.server.uvicorn_compat import is_supported
+from hub.server.trial import is_supported
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
 
