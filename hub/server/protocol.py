@@ -17,14 +17,13 @@ from websockets.protocol import Protocol
 from hub.errors import RefusalReason
 from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import View
-from hub.server import uvicorn_compat
 from hub.server.connection import Connection
 from hub.server.listener import limit_kernel_buffers
 from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
 from hub.web.extensions import TAKEOVER_EXTENSION, InboundBudget
 
-__all__ = ["BroadcastProtocol"]
+__all__ = ["TakeoverProtocol"]
 
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 "
@@ -33,12 +32,12 @@ _PLAIN_LINES: Final = 64
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
-class BroadcastProtocol(Base):
-    """A complete WebSocket server protocol for uvicorn: ``--ws hub.server:BroadcastProtocol``.
+class TakeoverProtocol(Base):
+    """A complete WebSocket server protocol, for a uvicorn that passes ``hub.server.trial``.
 
     For every application but the hub's it is uvicorn's own. The hub's endpoint finds an offer in
-    its scope (see ``hub.web.websocket.Takeover``) to turn the accepted connection into a subscriber
-    that writes to the transport by itself.
+    its scope (see ``hub.web.extensions.Takeover``) to turn the accepted connection into a
+    subscriber that writes to the transport by itself.
     """
 
     inherits_options = False
@@ -52,7 +51,7 @@ class BroadcastProtocol(Base):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with the addresses that the HTTP protocol has asked the system for already."""
         http = cast("asyncio.Transport", transport).get_protocol()
-        if not isinstance(http, HttpToolsProtocol) or not uvicorn_compat.is_supported():
+        if not isinstance(http, HttpToolsProtocol):
             super().connection_made(transport)
             return
         self.connections.add(self)
@@ -62,9 +61,6 @@ class BroadcastProtocol(Base):
 
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
-        if not uvicorn_compat.is_supported():
-            super().handle_connect(event)
-            return
         if not _names_subprotocols(event.headers):
             self._refuse()
             return
@@ -77,9 +73,6 @@ class BroadcastProtocol(Base):
 
     def data_received(self, data: bytes) -> None:
         """Parse what the client says, and remember if it says anything before the takeover."""
-        if not uvicorn_compat.is_supported():
-            super().data_received(data)
-            return
         self._spoke_early = self.handshake_initiated
         request = None if self._spoke_early else _plain_request(data)
         if request is not None:
@@ -108,7 +101,7 @@ class BroadcastProtocol(Base):
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
-        if uvicorn_compat.is_supported() and self.close_sent:
+        if self.close_sent:
             self.handshake_complete = True
 
     # What refers to itself is undone, or a crowd's would pile up until the collector looks.
@@ -123,8 +116,7 @@ class BroadcastProtocol(Base):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and let go of the parser."""
         super().connection_lost(exc)
-        if uvicorn_compat.is_supported():
-            self._drop_parser()
+        self._drop_parser()
 
     def _drop_parser(self) -> None:
         self.conn.parser = cast("Generator[None]", None)
