@@ -18,6 +18,7 @@ from websockets.frames import Close, Opcode
 from hub.clock import SystemClock
 from hub.errors import RefusalReason
 from hub.feed.liveness import EpisodeLog
+from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.view import Frame, View
 from hub.server.http_limits import HandshakeProtocol, Pending
@@ -115,6 +116,7 @@ class Scenario:
             subscriber = self._taken_over()
             self._witness.step = "frame"
             frame = Frame(b'"trial"')
+            subscriber.go_live()
             subscriber.offer(frame)
             await client.expect(frame.wire)
             self._witness.step = "ping"
@@ -250,7 +252,7 @@ class Scenario:
         takeover.prepare()
         await send({"type": "websocket.accept"})
         self._subscriber = takeover.take_over(
-            View(()), Settings(), EpisodeLog(), self._left.append, _Ticket()
+            View(()), Settings(), EpisodeLog(), self._left.append, HostTicket("trial")
         )
 
     async def _take_over_later(self, receive: _Receive, send: _Send) -> None:
@@ -272,13 +274,6 @@ class Scenario:
     async def _wait(self, receive: _Receive, _send: _Send) -> None:
         for _ in range(2):
             self._heard.append((await receive())["type"])
-
-
-class _Ticket:
-    """Stands in for a client's admission."""
-
-    def release(self) -> None:
-        """Give back nothing."""
 
 
 def _configure(application: _Application, pending: Pending, refused: _OnRefused) -> Config:
