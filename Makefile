@@ -5,6 +5,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# All tests run under the threshold of the coverage, several at a time: most wait for a clock or a
+# server. A part of them is over sooner without either; ARGS may ask for both.
+ifeq ($(filter tests/% ./tests/% -k% -m% --lf --last-failed --co --collect-only,$(ARGS)),)
+WORKERS ?= 4
+TESTS   := -n $(WORKERS) --dist worksteal --cov
+TIME    := All tests, with branch coverage: about 100 seconds on two cores.
+else
+TIME    := A part of the tests, without coverage: as a rule some seconds.
+endif
+
+# Without compiled files every process that the tests start would compile the hub anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-isolation bench-views bench-hostile bench-page pictures clean
 
@@ -14,8 +27,9 @@ help: ## list the targets
 run: $(VENV)/.run ## serve the feed; flags go in ARGS, as in: make run ARGS="--port 8000"
 	@exec $(BIN)/python -m hub $(ARGS)
 
-test: $(VENV)/.test ## run all tests, two at a time, with branch coverage; flags for pytest go in ARGS
-	$(BIN)/python -m pytest -n 2 --cov $(ARGS)
+test: $(VENV)/.test ## run all tests with branch coverage, or a part: make test ARGS="tests/feed"
+	@echo "$(TIME)"
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff check
@@ -42,6 +56,7 @@ pictures: $(VENV)/.test ## renew the README's pictures in benchmarks/results
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find hub tests benchmarks -name __pycache__ -prune -exec rm -r {} +
 
 # A stamp file per set of packages: a second call finds it and installs nothing.
 $(BIN)/python:

@@ -197,8 +197,11 @@ async def test_after_standing_still_the_beat_goes_on_without_a_burst() -> None:
             await anyio.sleep(3)  # the fault itself
             server.process.send_signal(signal.SIGCONT)
             after = await times(websocket, 10)
-        found = gaps([*before, *after])
-        assert sum(gap > 2 for gap in found) == 1
-        assert min(found) > 0.02, "a burst"
+        stamps = [*before, *after]
+        pauses = [number for number, gap in enumerate(gaps(stamps), 1) if gap > 2]
+        assert len(pauses) == 1
+        since = stamps[pauses[0] :]
+        # Ticks that are late by less than their interval come closer together, by one at most.
+        assert since[-1] - since[0] > 0.1 * (len(since) - 2), "a burst"
         assert 20 <= await figure(server, "hub_ticks_missed_total") <= 40
         assert await get(server, "/readyz") == "ready\n"
