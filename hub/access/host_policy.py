@@ -1,7 +1,7 @@
 """The names under which the hub may be called, and the pages that may call it.
 
 A browser lets any page open a WebSocket to anywhere, and a page can let its own name point to
-somebody else's address. What it cannot do is lie about the name in ``Host`` and ``Origin``.
+another machine's address. What it cannot do is lie about the name in ``Host`` and ``Origin``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often somebody may come: a limit such as ``20/second``, kept for each of many."""
+"""How often a client may come: a limit such as ``20/second``, kept for each of many."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reducing the ticks of a longer interval to one, exactly.
 
 A window is aligned to whole multiples of its interval on the wall clock, so that it is the same for
-everybody who asks for it, live or later. Its values are kept up to date with every tick: ending a
+all clients that ask for it, live or later. Its values are kept up to date with every tick: ending a
 window costs no more than adding to it, however long it was.
 """
 

@@ -1,6 +1,6 @@
 """The contract in words for machines: OpenAPI for the HTTP routes, AsyncAPI for the live feed.
 
-Both are made of the parameters that read the requests and of the metrics that are on offer.
+Both are made of the parameters that read the requests and of the metrics that are on catalog.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VERSION: Final = "1.0.0"
 _INFO: Final = {
     "title": "System metrics",
     "version": _VERSION,
-    "description": "One machine's metrics, sampled once an interval for everybody.",
+    "description": "One machine's metrics, sampled once an interval for all clients.",
 }
 _TIMESTAMP: Final = {
     "type": "string",
@@ -53,7 +53,7 @@ _REFUSAL: Final[_Object] = {
         "parameter": {"type": "string", "description": "The parameter that is."},
         "reason": {
             "type": "string",
-            "description": "Why somebody is not let in.",
+            "description": "Why the caller is not let in.",
             "enum": [reason.value for reason in RefusalReason],
         },
     },
@@ -62,16 +62,16 @@ _REFUSAL: Final[_Object] = {
 }
 
 
-def openapi(offer: Catalog, prefix: str = "") -> _Object:
+def openapi(catalog: Catalog, prefix: str = "") -> _Object:
     """Describe the HTTP routes, as OpenAPI 3.1; ``prefix`` is the path they are mounted under."""
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": prefix or "/"}],
         "paths": {
-            FEED_PATH: {"get": _latest(offer)},
-            f"{FEED_PATH}/history": {"get": _history(offer)},
-            f"{FEED_PATH}/stream": {"get": _stream(offer)},
+            FEED_PATH: {"get": _latest(catalog)},
+            f"{FEED_PATH}/history": {"get": _history(catalog)},
+            f"{FEED_PATH}/stream": {"get": _stream(catalog)},
             RESTRICTED_FEED_PATH: {"get": _restricted()},
             "/metrics": {"get": _figures()},
             "/livez": {"get": _health("live", "Whether the process serves at all")},
@@ -80,23 +80,24 @@ def openapi(offer: Catalog, prefix: str = "") -> _Object:
             "/asyncapi.json": {"get": _document("asyncapi", "The live feed's contract.")},
         },
         "components": {
-            "schemas": {**_schemas(offer), "Columns": _columns(offer), "Refusal": _REFUSAL},
+            "schemas": {**_schemas(catalog), "Columns": _columns(catalog), "Refusal": _REFUSAL},
             "securitySchemes": {"token": _BEARER},
         },
     }
 
 
-def _schemas(offer: Catalog) -> _Object:
-    return {"Sample": _sample(offer), "Failure": _FAILURE}
+def _schemas(catalog: Catalog) -> _Object:
+    return {"Sample": _sample(catalog), "Failure": _FAILURE}
 
 
-def _sample(offer: Catalog) -> _Object:
+def _sample(catalog: Catalog) -> _Object:
     return {
         "type": "object",
         "description": "The chosen metrics; null is what failed in a partial view.",
         "properties": {
             **{
-                metric.name: _or_null(metric.description, metric.schema) for metric in offer.metrics
+                metric.name: _or_null(metric.description, metric.schema)
+                for metric in catalog.metrics
             },
             "errors": {
                 "type": "object",
@@ -116,7 +117,7 @@ def _or_null(description: str, schema: Mapping[str, object]) -> _Object:
     return {**described, "anyOf": [dict(schema), {"type": "null"}]} if schema else described
 
 
-def _columns(offer: Catalog) -> _Object:
+def _columns(catalog: Catalog) -> _Object:
     column = {"type": "array", "items": {}}
     return {
         "type": "object",
@@ -125,7 +126,7 @@ def _columns(offer: Catalog) -> _Object:
             "timestamp": {"type": "array", "items": _TIMESTAMP},
             **{
                 m.name: {**column, "items": _or_null(m.description, m.schema)}
-                for m in offer.metrics
+                for m in catalog.metrics
             },
         },
         "required": ["timestamp"],
@@ -133,7 +134,7 @@ def _columns(offer: Catalog) -> _Object:
     }
 
 
-def _latest(offer: Catalog) -> _Object:
+def _latest(catalog: Catalog) -> _Object:
     responses = {
         "200": {
             "description": "The latest message. It costs no extra sampling.",
@@ -142,16 +143,16 @@ def _latest(offer: Catalog) -> _Object:
         },
         "304": {"description": "The client has the latest message already."},
     }
-    return _operation("latest", "The latest message", LATEST, offer, responses)
+    return _operation("latest", "The latest message", LATEST, catalog, responses)
 
 
-def _history(offer: Catalog) -> _Object:
+def _history(catalog: Catalog) -> _Object:
     content = {"application/json": {"schema": _refs("Columns")[0]}}
     responses = {"200": {"description": "The past, oldest first.", "content": content}}
-    return _operation("history", "The past in columns", COLUMNS, offer, responses)
+    return _operation("history", "The past in columns", COLUMNS, catalog, responses)
 
 
-def _stream(offer: Catalog) -> _Object:
+def _stream(catalog: Catalog) -> _Object:
     event = {
         "type": "string",
         "description": "Each event's data is a message, its id the timestamp.",
@@ -166,7 +167,7 @@ def _stream(offer: Catalog) -> _Object:
         "description": "A timestamp to resume after, as browsers send it; goes before the query.",
         "schema": {"type": "string", "format": "date-time"},
     }
-    return _operation("stream", summary, FEED, offer, responses, resume)
+    return _operation("stream", summary, FEED, catalog, responses, resume)
 
 
 def _restricted() -> _Object:
@@ -190,14 +191,14 @@ def _operation(
     name: str,
     summary: str,
     parameters: Sequence[Parameter],
-    offer: Catalog,
+    catalog: Catalog,
     responses: Mapping[str, object],
     *headers: _Object,
 ) -> _Object:
     return {
         "operationId": name,
         "summary": summary,
-        "parameters": [*(_parameter(one, offer) for one in parameters), *headers],
+        "parameters": [*(_parameter(one, catalog) for one in parameters), *headers],
         "responses": {
             **responses,
             "400": _refusal("A parameter breaks its rule."),
@@ -216,8 +217,8 @@ def _refusal(description: str, *, later: bool = False) -> _Object:
     return refusal
 
 
-def _parameter(parameter: Parameter, offer: Catalog) -> _Object:
-    schema = parameter.schema(offer)
+def _parameter(parameter: Parameter, catalog: Catalog) -> _Object:
+    schema = parameter.schema(catalog)
     form = {"style": "form", "explode": False} if schema["type"] == "array" else {}
     return {
         "name": parameter.name,
@@ -270,13 +271,13 @@ def _refs(*names: str) -> list[_Object]:
 
 
 def asyncapi(
-    offer: Catalog, restricted: Catalog, host: str, prefix: str = "", *, secure: bool = False
+    catalog: Catalog, restricted: Catalog, host: str, prefix: str = "", *, secure: bool = False
 ) -> _Object:
     """Describe the live feeds, as AsyncAPI 3.0.
 
     Args:
-        offer: what may be asked for by everybody.
-        restricted: what may be asked for by those who have a token.
+        catalog: what may be asked for without a token.
+        restricted: what may be asked for with a token.
         host: name or address, and port, under which clients reach it.
         prefix: the path it is mounted under.
         secure: whether they reach it through TLS.
@@ -288,7 +289,7 @@ def asyncapi(
         "defaultContentType": "application/json",
         "servers": {"hub": {"host": host, "pathname": prefix or "/", "protocol": protocol}},
         "channels": {
-            "feed": _feed(FEED_PATH, offer),
+            "feed": _feed(FEED_PATH, catalog),
             "restrictedFeed": _feed(RESTRICTED_FEED_PATH, restricted),
         },
         "operations": {
@@ -311,11 +312,11 @@ def _sending(channel: str) -> _Object:
     }
 
 
-def _feed(path: str, offer: Catalog) -> _Object:
+def _feed(path: str, catalog: Catalog) -> _Object:
     query = {
         "type": "object",
         "properties": {
-            one.name: {"description": one.description, **one.schema(offer)} for one in FEED
+            one.name: {"description": one.description, **one.schema(catalog)} for one in FEED
         },
         "additionalProperties": False,
     }

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub import InvalidValue, Metric
 from hub.feed.catalog import Catalog
-from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery, Parameter, parse
+from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery, Parameter, build_query, parse
 from hub.feed.view import DEFAULT_METRICS, Aggregate, View
 
 KNOWN = ("cpu", "memory", "disk", "queue_depth")
@@ -260,3 +262,63 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(value) if isinstance(value, list) else str(value)
+
+
+# The same rules for the host's own values
+
+
+def build(**values: Any) -> FeedQuery:  # noqa: ANN401 # bad ones too
+    settings = {"interval": 1.0, "history": 3600.0, **values.pop("catalog", {})}
+    given = {
+        "metrics": ("cpu",), "interval": None, "aggregate": "mean", "history": 0,
+        "partial": False, "seq": False, **values,
+    }  # fmt: skip
+    return build_query(offer(**settings), **given)
+
+
+@pytest.mark.parametrize("base", [1 / 3, 0.1, 0.7, 1.0, 2.5, 59.99])
+def test_an_interval_of_so_many_ticks_is_whole_whatever_the_base(base: float) -> None:
+    catalog = {"interval": base}
+    assert build(catalog=catalog).view.ticks == 1
+    for ticks in (1, 2, 3, 7, 50):
+        assert build(catalog=catalog, interval=ticks * base).view.ticks == ticks
+        assert read(f"interval={ticks * base:.9f}", interval=base).view.ticks == ticks
+        assert read(f"interval={ticks * base}", interval=base).view.ticks == ticks
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("metrics", ("gpu",), "one or more of cpu, memory"),
+        ("metrics", (), "a sequence of one or more of cpu, memory"),
+        ("metrics", "cpu", "a sequence of one or more of cpu, memory"),
+        ("interval", 1.5, "a whole multiple of 1 seconds"),
+        ("interval", 0, "a whole multiple"),
+        ("interval", math.nan, "a whole multiple"),
+        ("interval", math.inf, "a whole multiple"),
+        ("interval", True, "a whole multiple"),
+        ("interval", "1", "a whole multiple"),
+        ("aggregate", "median", "one of mean, min, max, last"),
+        ("aggregate", None, "one of mean, min, max, last"),
+        ("history", -1, "a whole number of seconds from 0 to 3600"),
+        ("history", 1.0, "a whole number of seconds"),
+        ("history", True, "a whole number of seconds"),
+        ("partial", 1, "True or False"),
+        ("seq", "true", "True or False"),
+    ],
+)
+def test_a_bad_value_of_the_host_is_refused_naming_field_rule_and_value(
+    field: str, value: object, rule: str
+) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        build(**{field: value})
+    assert str(caught.value).startswith(f"{field} must be {rule}")
+    assert caught.value.field == field
+
+
+def test_values_of_the_host_make_the_query_that_their_texts_make() -> None:
+    built = build(metrics=("memory", "cpu"), interval=5, aggregate=Aggregate.MAX, history=60,
+                  partial=True, seq=True)  # fmt: skip
+    assert built == read(
+        "metrics=cpu,memory&interval=5&aggregate=max&history=60&partial=true&seq=true"
+    )

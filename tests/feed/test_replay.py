@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from itertools import pairwise
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from hub import AtCapacity, CloseReason, Frame, Hub, Metric, Settings
 from hub.feed.liveness import EpisodeLog
 from hub.feed.reader import HostTicket, QueuedSubscriber
-from hub.feed.subscriber import Subscriber
+from hub.feed.subscriber import State, Subscriber
 from hub.feed.view import Aggregate, View
 from hub.feed.window import Window
 from hub.sampling.snapshot import Failure, Reading, Snapshot
-from tests.support.fakes import FakeClock, FakeCollector
+from tests.support.fakes import FakeClock, FakeCollector, Listener, TickingClock, settle
 
 METRICS = (Metric("cpu", lambda: 1.0, always=True), Metric("rare", lambda: 1.0))
 KINDS = {metric.name: metric.kind for metric in METRICS}
@@ -67,19 +68,24 @@ class Reader(Subscriber):
 class Bench:
     """A hub whose snapshots a test publishes, all of which it remembers."""
 
-    def __init__(self, capacity: int = 100, views: int = 256) -> None:
+    def __init__(
+        self, capacity: int = 100, views: int = 256, clock: FakeClock | None = None
+    ) -> None:
         settings = Settings(history=capacity, views=views)
-        self.hub = Hub(settings, metrics=METRICS, clock=FakeClock(), collector=FakeCollector())
+        self.hub = Hub(
+            settings, metrics=METRICS, clock=clock or FakeClock(), collector=FakeCollector()
+        )
         self.published: list[Snapshot] = []
         self.capacity = capacity
-        self.tick = START
+        self.tick = self.number = START
 
     def publish(self, step: int = 1, *, rare: Reading | None = None) -> None:
         self.tick += step
+        self.number += max(step, 1)
         readings: dict[str, Reading] = {"cpu": float(self.tick % 97)}
         if rare is not None:
             readings["rare"] = rare
-        self.published.append(Snapshot(self.tick, self.tick, self.tick + 0.25, readings))
+        self.published.append(Snapshot(self.tick, self.number, self.tick + 0.25, readings))
         self.hub.publish(self.published[-1])
 
     def numbers(self, timestamps: list[str], ticks: int) -> list[int]:
@@ -327,6 +333,74 @@ def test_without_a_history_a_window_is_what_was_sampled_since_somebody_asked() -
     assert [one["cpu"] for one in reader.take()] == [
         sum((START + n) % 97 for n in numbers) / len(numbers) for numbers in ([5], [6, 7, 8])
     ]
+
+
+# In slices
+
+
+async def test_what_comes_while_the_past_is_read_is_neither_lost_nor_told_twice() -> None:
+    bench = Bench(600, clock=TickingClock())
+    view = View(("cpu",), 50, seq=True)
+    for _ in range(500):
+        bench.publish()
+    await settle()
+    kept, after = bench.kept(), bench.published[-1].time - 400
+    live, replaying = Listener(view), Listener(view)
+    bench.hub.add(live)
+    bench.hub.add(replaying, history=400)
+    assert live.frames == replaying.frames == []  # a slice was not enough
+    assert {live.state, replaying.state} == {State.JOINING, State.REPLAYING}
+    turns = 0
+    while bench.hub.slicer.busy or len(bench.published) < 800:
+        await asyncio.sleep(0)
+        turns += 1
+        if turns % 3 == 0:
+            bench.publish()
+    await settle()
+    assert turns > 50
+    expected = unnumbered(bench.expected(view, kept, after))
+    received = [json.loads(one.text) for one in replaying.frames]
+    assert unnumbered(received) == expected
+    assert [one["seq"] for one in received] == bench.numbers(
+        [one["timestamp"] for one in received], 50
+    )
+    shared = [json.loads(one.text) for one in live.frames]
+    assert shared == received[-len(shared) :]
+    assert shared[0]["timestamp"] < bench.published[500].timestamp, "the newest whole window"
+
+
+async def test_who_leaves_while_its_channel_is_filled_leaves_nothing_behind() -> None:
+    bench = Bench(600, clock=TickingClock())
+    for _ in range(500):
+        bench.publish()
+    await settle()
+    gone, other = Listener(View(("cpu",), 50)), Listener(View(("cpu",), 50))
+    bench.hub.add(gone)
+    bench.hub.remove(gone)
+    assert bench.hub.statistics().views == 0
+    bench.hub.add(other)
+    await _until_idle(bench.hub)
+    assert gone.frames == []
+    assert len(other.frames) == 1
+
+
+async def _until_idle(hub: Hub) -> None:
+    for _ in range(10_000):
+        if not hub.slicer.busy:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never ends")
+
+
+def test_a_clock_that_is_set_back_sets_no_number_back() -> None:
+    bench, reader = Bench(), Reader(View(("cpu",), 10, seq=True))
+    bench.publish()
+    bench.hub.add(reader)
+    for step in (1, 1, 8, 1, 1, -7, 1, 1, 1, 1, 1, 1, 1, 1, 1, 100, *[1] * 20):
+        bench.publish(step)
+    numbers = [one["seq"] for one in reader.take()]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) > 4
 
 
 # Leaving, and the cap on views
