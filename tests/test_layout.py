@@ -156,6 +156,11 @@ def test_chains_of_packages_are_short_and_lead_down() -> None:
     assert max(map(depth, below)) <= LONGEST_CHAIN
 
 
+def test_every_module_can_be_read_at_one_go() -> None:
+    for module, path in modules().items():
+        assert len(path.read_text().splitlines()) <= 350, f"hub.{module} is two modules"
+
+
 @pytest.mark.parametrize("module", [name for name in modules() if name != "__main__"])
 def test_what_a_module_offers_is_there_and_is_documented(module: str) -> None:
     loaded = importlib.import_module(f"hub.{module}".removesuffix("."))
