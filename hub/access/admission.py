@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from hub.access.host_policy import HostPolicy
@@ -59,27 +60,24 @@ class Transport(StrEnum):
 class Ticket:
     """One client's admission; it has a place on the feed until the ticket is released.
 
-    Its ``str`` is the client's address.
+    Its ``str`` is the client's address. There is one for each client: it is kept small.
 
     Args:
-        transport: how it follows; None for a request that is answered at once, without a place.
         host: its address, or empty where it has none, as behind a Unix socket.
         port: of that address.
         since: the monotonic time at which it came in, in seconds.
-        on_release: takes the place back.
+        on_release: takes the place back; None for a request that is answered at once, without one.
     """
 
-    __slots__ = ("_on_release", "host", "port", "since", "transport")
+    __slots__ = ("_on_release", "host", "port", "since")
 
     def __init__(
         self,
-        transport: Transport | None,
         host: str,
         port: int,
         since: float,
-        on_release: Callable[[Ticket], None] | None,
+        on_release: Callable[[Ticket], None] | None = None,
     ) -> None:
-        self.transport = transport
         self.host = host
         self.port = port
         self.since = since
@@ -154,7 +152,8 @@ class Admission:
         self._by_network: Counter[str] = Counter()  # how many of them, by their common address
         self._durations = {transport: Histogram(_BOUNDS) for transport in Transport}
         self._refused: Counter[RefusalReason] = Counter()
-        self._on_release = self._release  # one bound method for all tickets
+        # One function for all tickets of a transport.
+        self._releases = {transport: partial(self._release, transport) for transport in Transport}
         self._unsaid = 0  # refusals since the last that was logged
         self._said_at = -_LOG_SECONDS
 
@@ -213,14 +212,14 @@ class Admission:
         """
         host, port, now = _host(scope), _port(scope), self._clock.monotonic()
         if transport is None:
-            return Ticket(None, host, port, now, None)
+            return Ticket(host, port, now)
         if self._limit is not None and sum(self._clients.values()) >= self._limit:
             text = f"{self._limit} clients are connected, which is the limit"
             raise Refused(RefusalReason.CAPACITY, text, retry_after=_RETRY_SECONDS)
         if self._limit_per_ip is not None and host:
             self._acquire_network(_network(host), self._limit_per_ip)
         self._clients[transport] += 1
-        return Ticket(transport, host, port, now, self._on_release)
+        return Ticket(host, port, now, self._releases[transport])
 
     def _acquire_network(self, network: str, limit: int) -> None:
         if self._by_network[network] >= limit:
@@ -228,11 +227,9 @@ class Admission:
             raise Refused(RefusalReason.ADDRESS, text, retry_after=_RETRY_SECONDS)
         self._by_network[network] += 1
 
-    def _release(self, ticket: Ticket) -> None:
-        if ticket.transport is None:
-            return
-        self._clients[ticket.transport] -= 1
-        self._durations[ticket.transport].observe(self._clock.monotonic() - ticket.since)
+    def _release(self, transport: Transport, ticket: Ticket) -> None:
+        self._clients[transport] -= 1
+        self._durations[transport].observe(self._clock.monotonic() - ticket.since)
         if self._limit_per_ip is not None and ticket.host:
             network = _network(ticket.host)
             self._by_network[network] -= 1
