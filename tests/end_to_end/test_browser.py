@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import httpx2
+import pytest
 from playwright.async_api import Page
 
 from hub import Hub, Settings
@@ -15,7 +16,7 @@ from hub.feed.view import DEFAULT_METRICS, View
 from tests.support.browser import LOST, needs_chromium, open_page
 from tests.support.servers import DEADLINE, start_hub, surviving
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
 
 EXPECTED: Final = rf"{LOST}|404 \(Not Found\)"  # there is no icon beside a JSON document
 

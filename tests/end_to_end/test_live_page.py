@@ -27,7 +27,7 @@ from hub.sampling.metric import Kind
 from tests.support.browser import LOST, eventually, needs_chromium, open_page, open_tabs
 from tests.support.servers import DEADLINE, ServerProcess, serve_here, start_hub, surviving
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
 
 TOKEN: Final = "canary-page-5d1e"  # noqa: S105 # of a hub that ends with its test
 FREEZE_WITH_PROCESSES: Final = """() =>

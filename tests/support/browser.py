@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from subprocess import DEVNULL
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -13,17 +14,21 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
-from playwright.async_api import BrowserContext, Page, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from benchmarks.browser import FLAGS
 from tests.support.servers import DEADLINE
 
-__all__ = ["LOST", "eventually", "needs_chromium", "open_page", "open_tabs"]
+__all__ = ["LOST", "eventually", "needs_chromium", "open_page", "open_tabs", "shared_browser"]
 
 _CHROMIUM: Final = shutil.which("chromium")
+_DEADLINE: Final = 6 * DEADLINE
+"""Seconds for all that is done with a page."""
 
 LOST: Final = r"net::ERR_(CONNECTION|INCOMPLETE)|WebSocket connection to '\S+' failed"
 """What a browser says of servers that are away or say no."""
+
+_shared: Final[ContextVar[Browser | None]] = ContextVar("shared", default=None)
 
 needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="there is no chromium on this system")
 
@@ -36,18 +41,14 @@ async def open_page(
     script: str = "",
     **options: Any,  # noqa: ANN401 # Playwright's
 ) -> AsyncIterator[Page]:
-    """Show a page in a browser of its own.
+    """Show a page that shares nothing with others but, inside `shared_browser`, the browser.
 
     A request to another origin fails, and so does whatever the page or the browser complains of,
     unless it is ``expected``. ``script`` runs before the page's own; ``options`` are those of the
     browser's context.
     """
-    async with _playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=_CHROMIUM, args=list(FLAGS), headless=True
-        )
-        try:
-            context = await browser.new_context(**options)
+    with anyio.fail_after(_DEADLINE):
+        async with _browser() as browser, await browser.new_context(**options) as context:
             page = await context.new_page()
             faults = _watch(page, url)
             if script:
@@ -56,8 +57,36 @@ async def open_page(
             yield page
             unexpected = [fault for fault in faults if not re.search(expected, fault)]
             assert not unexpected, unexpected
+
+
+@asynccontextmanager
+async def shared_browser() -> AsyncIterator[None]:
+    """Let pages that are opened meanwhile share a browser, since to start one takes a while."""
+    async with _launched() as browser:
+        token = _shared.set(browser)
+        try:
+            yield
         finally:
-            await browser.close()
+            _shared.reset(token)
+
+
+@asynccontextmanager
+async def _browser() -> AsyncIterator[Browser]:
+    if (shared := _shared.get()) is not None:
+        yield shared
+    else:
+        async with _launched() as own:
+            yield own
+
+
+@asynccontextmanager
+async def _launched() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=_CHROMIUM, args=list(FLAGS), headless=True
+        )
+        async with browser:
+            yield browser
 
 
 @asynccontextmanager
@@ -70,11 +99,12 @@ async def open_tabs(width: int) -> AsyncIterator[BrowserContext]:
         flags = ("--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}")
         size = f"--window-size={width},900"
         command = [str(_CHROMIUM), *FLAGS, *flags, size, "about:blank"]
-        async with _running(command), _playwright() as playwright:
-            address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
-            browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
-            yield browser.contexts[0]
-            await browser.close()
+        with anyio.fail_after(_DEADLINE):
+            async with _running(command), async_playwright() as playwright:
+                address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
+                browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
+                yield browser.contexts[0]
+                await browser.close()
 
 
 @asynccontextmanager
@@ -85,14 +115,6 @@ async def _running(command: Sequence[str]) -> AsyncIterator[None]:
             yield
         finally:
             process.terminate()
-
-
-@asynccontextmanager
-async def _playwright() -> AsyncIterator[Playwright]:
-    """Drive browsers, within a deadline that holds for all that is done with them."""
-    with anyio.fail_after(6 * DEADLINE):
-        async with async_playwright() as playwright:
-            yield playwright
 
 
 async def _debugging_address(told: anyio.Path) -> str:
