@@ -36,19 +36,19 @@ check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/.test ## compare the hub with other servers and write benchmarks/results; flags go in ARGS
+bench: $(VENV)/.test ## compare the hub with other servers; flags go in ARGS, --record renews benchmarks/results
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy clients; flags go in ARGS
+bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy clients; flags as above
 	$(BIN)/python -m benchmarks.isolation $(ARGS)
 
-bench-views: $(VENV)/.test ## measure what many different views cost; flags go in ARGS
+bench-views: $(VENV)/.test ## measure what many different views cost; flags as above
 	$(BIN)/python -m benchmarks.views $(ARGS)
 
-bench-hostile: $(VENV)/.test ## measure what hostile clients cost; flags go in ARGS
+bench-hostile: $(VENV)/.test ## measure what hostile clients cost; flags as above
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
-bench-page: $(VENV)/.test ## measure what the live page costs its browser; flags go in ARGS
+bench-page: $(VENV)/.test ## measure what the live page costs its browser; flags as above
 	$(BIN)/python -m benchmarks.page $(ARGS)
 
 pictures: $(VENV)/.test ## renew the README's pictures in benchmarks/results

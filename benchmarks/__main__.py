@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import machine
+from benchmarks import machine, output
 from benchmarks.bench import BenchError, Case, end_on_sigterm, measure_all
 from benchmarks.report import Report, Row
 from benchmarks.targets import Target, UnavailableError, c_target, python_targets
@@ -26,9 +26,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--seconds", type=int, default=7, help="length of each measured window (default: 7)"
     )
     parser.add_argument("--only", type=_keys, help="e.g. hub,floor-c", metavar="SERVER,…")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
-    )
+    output.add_flags(parser)
     return parser.parse_args(arguments)
 
 
@@ -80,9 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "report.md").write_text(report.markdown())
-    (options.output / "chart.svg").write_text(report.chart())
+    output.write(options.output, {"report.md": report.markdown(), "chart.svg": report.chart()})
     print(report.markdown())
     return 0
 

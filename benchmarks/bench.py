@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, cast
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
+from benchmarks import output
 from benchmarks.load import LoadSpec
 from benchmarks.machine import Cores, pinned
 from benchmarks.measurement import Measurement
@@ -208,7 +209,7 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text().splitlines()[-_TAIL:])
 
 
-def report_to(path: Path, make: Callable[[], str]) -> int:
+def report_to(directory: Path, name: str, make: Callable[[], str]) -> int:
     """Make a report, write and print it; return the process's exit status."""
     end_on_sigterm()
     try:
@@ -218,8 +219,7 @@ def report_to(path: Path, make: Callable[[], str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report)
+    output.write(directory, {name: report})
     print(report)
     return 0
 

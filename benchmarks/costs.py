@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import machine
+from benchmarks import machine, output
+from benchmarks.bench import report_to
 from benchmarks.report import table
 from hub.clock import SystemClock
 from hub.errors import CloseReason
@@ -24,7 +25,7 @@ from hub.sampling.metric import Kind
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Reading, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hub.feed.view import Frame
 
@@ -174,15 +175,16 @@ def render() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main() -> int:
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
+    output.add_flags(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
     """Measure, write the report and print it; return the process's exit status."""
-    report = render()
-    output = Path(__file__).parent / "results"
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "costs.md").write_text(report)
-    print(report)
-    return 0
+    return report_to(_arguments(arguments).output, "costs.md", render)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

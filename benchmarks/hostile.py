@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import machine
+from benchmarks import machine, output
 from benchmarks.attack import ATTACKS
 from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import table
@@ -41,9 +40,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
     parser.add_argument("--clients", type=int, default=500, help="healthy clients (default: 500)")
     parser.add_argument("--seconds", type=int, default=10, help="of each attack (default: 10)")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
-    )
+    output.add_flags(parser)
     return parser.parse_args(arguments)
 
 
@@ -86,7 +83,7 @@ def _run(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the report and print it; return the process's exit status."""
     options = _arguments(arguments)
-    return report_to(options.output / "hostile.md", lambda: _run(options))
+    return report_to(options.output, "hostile.md", lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import machine
+from benchmarks import machine, output
 from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import Row, incidents, table
 from benchmarks.targets import HUB, PLAIN, Target, python_targets
@@ -44,9 +43,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=int, default=34, help="length of the windows with stalls (default: 34)"
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
-    )
+    output.add_flags(parser)
     return parser.parse_args(arguments)
 
 
@@ -99,7 +96,7 @@ def _run(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the report and print it; return the process's exit status."""
     options = _arguments(arguments)
-    return report_to(options.output / "isolation.md", lambda: _run(options))
+    return report_to(options.output, "isolation.md", lambda: _run(options))
 
 
 if __name__ == "__main__":

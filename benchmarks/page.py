@@ -8,10 +8,9 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import machine
+from benchmarks import machine, output
 from benchmarks.bench import report_to, running_hub
 from benchmarks.browser import browser
 from benchmarks.measurement import percentile
@@ -173,14 +172,18 @@ def render(visits: int, tabs: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, write the report and print it; return the process's exit status."""
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
     parser.add_argument("--visits", type=int, default=20, help="first visits (default: 20)")
     parser.add_argument("--tabs", type=int, default=20, help="open at once (default: 20)")
-    options = parser.parse_args(arguments)
-    output = Path(__file__).parent / "results" / "page.md"
-    return report_to(output, lambda: render(options.visits, options.tabs))
+    output.add_flags(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write the report and print it; return the process's exit status."""
+    options = _arguments(arguments)
+    return report_to(options.output, "page.md", lambda: render(options.visits, options.tabs))
 
 
 if __name__ == "__main__":

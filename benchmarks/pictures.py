@@ -9,13 +9,13 @@ import random
 import re
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
+from benchmarks import output
 from benchmarks.bench import BenchError, running_hub
 from benchmarks.browser import browser
 from hub.cli.watch.follower import Follower
@@ -26,7 +26,6 @@ from hub.clock import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OUTPUT: Final = Path(__file__).parent / "results"
 _SECONDS: Final = 65
 _SHOWN: Final = "cpu,memory,swap,disk,cores,load,disks,network,disk_io"
 # Pages that show the picture are to load nothing from elsewhere.
@@ -58,7 +57,7 @@ def _take_page(port: int) -> None:
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#panels").wait_for()
         time.sleep(_SECONDS)  # families without a subscriber have no history yet
-        page.screenshot(path=_OUTPUT / "page.png")
+        page.screenshot(path=output.RECORDED / "page.png")
 
 
 async def _take_screen(port: int) -> None:
@@ -80,12 +79,12 @@ async def _take_screen(port: int) -> None:
     console.export_text()  # clears the frames recorded so far
     console.print(screen.render())
     svg = console.export_svg(title="python -m hub watch", code_format=_FORMAT, unique_id="watch")
-    (_OUTPUT / "watch.svg").write_text(svg)
+    (output.RECORDED / "watch.svg").write_text(svg)
 
 
 def main() -> int:
     """Take both pictures; return the process's exit status."""
-    _OUTPUT.mkdir(parents=True, exist_ok=True)
+    output.RECORDED.mkdir(parents=True, exist_ok=True)
     try:
         with _working(), running_hub() as port:
             _take_page(port)

@@ -6,10 +6,9 @@ import argparse
 import itertools
 import statistics
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import machine
+from benchmarks import machine, output
 from benchmarks.bench import Case, measure_all, report_to
 from benchmarks.report import table
 from benchmarks.servers.feed import PATH
@@ -46,9 +45,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=50, help="at most 60 (default: 50)")
     parser.add_argument("--seconds", type=int, default=10, help="of each round (default: 10)")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind (default: 3)")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", help="a directory"
-    )
+    output.add_flags(parser)
     return parser.parse_args(arguments)
 
 
@@ -101,7 +98,7 @@ def _run(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the report and print it; return the process's exit status."""
     options = _arguments(arguments)
-    return report_to(options.output / "views.md", lambda: _run(options))
+    return report_to(options.output, "views.md", lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -17,8 +21,9 @@ import pytest
 if not sys.platform.startswith("linux"):
     pytest.skip("the benchmarks need Linux", allow_module_level=True)
 
-from benchmarks import isolation, views
-from benchmarks.bench import BenchError, Case, measure
+from benchmarks import __main__ as comparison
+from benchmarks import costs, hostile, isolation, output, page, views
+from benchmarks.bench import BenchError, Case, measure, report_to
 from benchmarks.clients import Clients, LostClientsError
 from benchmarks.machine import Cores, fitting
 from benchmarks.measurement import Measurement, percentile
@@ -40,6 +45,7 @@ from hub.feed.query import FEED, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[1]
 STAMP = "2025-11-10T12:30:45.123456+00:00"
 PAYLOAD = f'{{"cpu":25.5,"memory":60.2,"disk":45.3,"timestamp":"{STAMP}"}}'.encode()
 FRAME = text_frame(PAYLOAD.decode())
@@ -445,6 +451,51 @@ class TestViews:
                 read_message(wrong, {chosen})
 
 
+@pytest.fixture
+def sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which a run replaces."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+class TestOutput:
+    @pytest.mark.parametrize("module", [comparison, isolation, views, hostile, page, costs])
+    def test_a_run_changes_the_recorded_results_only_on_request(self, module: ModuleType) -> None:
+        assert module._arguments([]).output == ROOT / "build" / "benchmarks"
+        assert module._arguments(["--record"]).output == ROOT / "benchmarks" / "results"
+        assert module._arguments(["--output", "x"]).output == Path("x")
+
+    def test_a_run_records_in_one_place_only(self) -> None:
+        with pytest.raises(SystemExit):
+            comparison._arguments(["--record", "--output", "x"])
+
+    def test_git_ignores_what_is_not_recorded(self) -> None:
+        ignored = (ROOT / ".gitignore").read_text().splitlines()
+        assert f"{output.UNRECORDED.parent.name}/" in ignored
+
+    @pytest.mark.usefixtures("sigterm_handler")
+    def test_a_report_is_printed_and_written_to_a_new_directory(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert report_to(tmp_path / "new", "report.md", lambda: "# Report") == 0
+        assert (tmp_path / "new" / "report.md").read_text() == "# Report"
+        printed = capsys.readouterr()
+        assert printed.out == "# Report\n"
+        assert f"written to {tmp_path / 'new'}: report.md" in printed.err
+
+    @pytest.mark.usefixtures("sigterm_handler")
+    def test_a_run_that_fails_writes_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fail() -> str:
+            raise BenchError("a wrong frame")
+
+        assert report_to(tmp_path / "new", "report.md", fail) == 1
+        assert not (tmp_path / "new").exists()
+        assert capsys.readouterr().err == "failed: a wrong frame\n"
+
+
 class TestMachine:
     def test_numbers_of_clients_are_cut_to_what_fits(self) -> None:
         assert fitting((9000, 100, 1000), 800) == (100, 800)
@@ -467,6 +518,18 @@ class TestEndToEnd:
         assert 0 < found.lag_p50_ms <= found.lag_p99_ms <= found.lag_max_ms
         assert found.cpu_us > 0
         assert shares == [1.0]
+
+    def test_a_comparison_writes_to_the_directory_asked_for_and_nowhere_else(
+        self, tmp_path: Path
+    ) -> None:
+        before = {path: path.read_bytes() for path in output.RECORDED.iterdir()}
+        flags = ["--clients=5", "--seconds=1", "--only=floor-python", f"--output={tmp_path}"]
+        command = [sys.executable, "-m", "benchmarks", *flags]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 # our own
+        assert done.stdout == (tmp_path / "report.md").read_text() + "\n"
+        assert "| Python floor |" in done.stdout
+        assert "Python floor" in (tmp_path / "chart.svg").read_text()
+        assert {path: path.read_bytes() for path in output.RECORDED.iterdir()} == before
 
     def test_the_hub_delivers_every_view(self) -> None:
         hub = next(one for one in python_targets() if one.key == "hub")

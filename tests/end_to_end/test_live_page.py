@@ -199,7 +199,7 @@ async def assert_all_is_shown(page: Page, hub: Hub) -> None:
     shown = await eventually(lambda: line(page), lambda path: len(points(path)) >= len(wanted))
     assert points(shown) == pytest.approx(wanted, abs=0.2)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert shown.count("M") == 1 + sum(gap > 500 for gap in gaps), "a hole"
+    assert shown.count("M") == 1 + sum(gap > 500 for gap in gaps), "a gap"
 
 
 SPARSE: Final = Settings(interval=0.2)
@@ -256,7 +256,7 @@ async def test_a_hub_that_stands_still_is_stale() -> None:
             await live(page)
 
 
-async def test_where_there_is_no_place_it_says_so_and_waits_for_one() -> None:
+async def test_when_the_hub_is_full_the_page_says_so_and_waits() -> None:
     with start_hub("--max-clients", "1") as server:
         address = f"http://127.0.0.1:{server.port}/"
         async with open_page(address) as first:
@@ -279,7 +279,7 @@ async def test_without_websockets_it_takes_events() -> None:
         hub.close_all(CloseReason.RESTART)
 
 
-async def test_a_hidden_tab_has_no_connection_and_no_hole_when_it_is_back() -> None:
+async def test_a_hidden_tab_has_no_connection_and_no_gap_when_it_is_shown_again() -> None:
     hub = Hub(SPARSE)
 
     async def clients() -> int:
@@ -397,7 +397,7 @@ async def test_it_keeps_to_wcag_aa(url: str, scheme: str, width: int) -> None:
     assert [one for one in wrong if one not in unknown] == []
 
 
-async def test_nothing_moves_about_and_nothing_sticks_out(url: str) -> None:
+async def test_the_layout_neither_shifts_nor_overflows(url: str) -> None:
     script = """window.shifts = [];
     const note = ({ value, sources }) => [value, ...sources.map(({ node }) => node?.id)];
     new PerformanceObserver((list) => shifts.push(...list.getEntries().map(note)))
