@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -202,7 +203,8 @@ class Connection(Subscriber, asyncio.Protocol):
         self._parser = None
         self._transport.write(output)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has just gone, as will be told soon
+                self._transport.write_eof()
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(_LINGER_SECONDS, self._transport.abort)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -445,6 +446,18 @@ class TestTheEnd:
 
     def test_a_client_that_takes_no_farewell_is_cut_off_after_a_second(self, stage: Stage) -> None:
         stage.transport.room = 0
+        stage.close(CloseReason.STOPPING)
+        stage.loop.skip(1.1)
+        assert stage.transport.aborted
+        assert stage.leavers == [stage.connection]
+
+    def test_a_peer_that_has_just_gone_does_not_hold_up_the_end_of_others(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def write_eof() -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        monkeypatch.setattr(stage.transport, "write_eof", write_eof)
         stage.close(CloseReason.STOPPING)
         stage.loop.skip(1.1)
         assert stage.transport.aborted
