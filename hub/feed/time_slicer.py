@@ -66,7 +66,7 @@ class TimeSlicer:
     async def iterate(self, work: Iterator[_T | None]) -> AsyncIterator[_T]:
         """Run ``work`` for one caller, and pass on all that it yields but None.
 
-        Cancelled, it runs no further.
+        What it raises, the caller is told. Cancelled, it runs no further.
         """
         while True:
             found = asyncio.get_running_loop().create_future()
@@ -106,9 +106,13 @@ class TimeSlicer:
 
 
 def _search(work: Iterator[object], found: asyncio.Future[object]) -> Iterator[None]:
-    """Run ``work`` until it yields something, which is then found; its end is ``_DONE``."""
+    """Run ``work`` until it yields something, which is found, or ends, or raises."""
     while not found.done():  # cancelled, perhaps
-        item = next(work, _DONE)
+        try:
+            item = next(work, _DONE)
+        except Exception as error:  # the caller's, and no other work's
+            found.set_exception(error)
+            return
         if item is not None:
             found.set_result(item)
             return

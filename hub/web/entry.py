@@ -59,7 +59,8 @@ class Entry:
     def __init__(self, hub: Hub, admission: Admission) -> None:
         self._hub = hub
         self._admission = admission
-        self._defaults: dict[int, tuple[Catalog, FeedQuery]] = {}  # of empty queries, by catalog
+        # What an empty query asks for, by whether a token opens all families.
+        self._defaults: dict[bool, tuple[Catalog, FeedQuery]] = {}
 
     def check(self, scope: Scope) -> None:
         """Let a request pass that needs nothing of the feed: by Host and Origin alone.

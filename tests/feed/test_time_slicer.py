@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 
+import anyio
 import pytest
 
 from hub.feed.time_slicer import TimeSlicer
@@ -111,6 +112,16 @@ async def test_a_caller_gets_what_a_work_yields_but_for_the_pauses() -> None:
     slicer = TimeSlicer(TickingClock())
     found = [item async for item in slicer.iterate(iter([None, 1, None, None, 2, 3, None]))]
     assert found == [1, 2, 3]
+
+
+async def test_a_caller_is_told_what_its_work_raises_in_a_later_slice() -> None:
+    def broken() -> Iterator[int | None]:
+        yield from [None] * 100
+        raise KeyError
+
+    found = TimeSlicer(TickingClock()).iterate(broken())
+    with anyio.fail_after(5), pytest.raises(KeyError):
+        await anext(found)
 
 
 async def test_work_for_a_caller_that_is_cancelled_runs_no_further() -> None:
