@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ifeq ($(filter tests/% ./tests/% -k% -m% --lf --last-failed --co --collect-only,$(ARGS)),)
 WORKERS ?= 4
 TESTS   := -n $(WORKERS) --dist worksteal --cov
-TIME    := All tests, with branch coverage: about 100 seconds on two cores.
+TIME    := All tests, with branch coverage: two minutes or a little more on two cores.
 else
 TIME    := A part of the tests, without coverage: as a rule some seconds.
 endif
