@@ -417,13 +417,15 @@ def doorway() -> type[HandshakeProtocol]:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Nothing is looked for that refers to itself; what does so stays."""
+    """Let what refers to itself stay, and only new objects be among those that are listed."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        gc.unfreeze()
 
 
 HANDSHAKES: Mapping[str, tuple[bytes, bytes]] = {
