@@ -432,7 +432,7 @@ HANDSHAKES: Mapping[str, tuple[bytes, bytes]] = {
     "with a bad query": (handshake(f"{PATH}?metrics=gpu", "Cookie: " + 5000 * "a"), b"400"),
     "without a key": (handshake(PATH).replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
     "with a line too long": (handshake(PATH, "Cookie: " + 9000 * "a"), b"431"),
-    "with a body": (handshake(PATH, "Content-Length: 5") + b"hello", b"400"),
+    "with a body": (handshake(PATH, "Content-Length: 5") + b"hello", b"413"),
     "with bad subprotocols": (handshake(PATH, "Sec-WebSocket-Protocol: bearer.a/b=="), b"400"),
 }
 
