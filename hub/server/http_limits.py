@@ -194,7 +194,8 @@ class HandshakeProtocol(HttpToolsProtocol):
     def _take_authority(self) -> None:
         """Have a target in absolute form judged by the host that it names itself.
 
-        That one counts, not the Host header (RFC 9112, section 3.2.2); both have to be the same.
+        That one counts, not the Host header (RFC 9112, section 3.2.2), which has to be the same;
+        only HTTP/1.0 knows requests without one.
         """
         if self.url == b"*":
             return
@@ -203,7 +204,9 @@ class HandshakeProtocol(HttpToolsProtocol):
             self._give_up(RefusalReason.MALFORMED)
         authority, path, query = target.groups(b"")
         hosts = [value.lower() for name, value in self.headers if name == b"host"]
-        if hosts != [authority.lower()]:
+        if not hosts and self.parser.get_http_version() == "1.0":
+            self.headers.append((b"host", authority))
+        elif hosts != [authority.lower()]:
             self._give_up(RefusalReason.MALFORMED)
         self.url = (path or b"/") + query
 
