@@ -70,7 +70,7 @@ class HandshakeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: object) -> None:
         """Begin to wait for a request, unless there are too many connections already."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = transport  # type: ignore[assignment] # uvicorn's own narrowing
         try:
             super().connection_made(self.transport)
             if self.capacity is not None and len(self.connections) > self.capacity:

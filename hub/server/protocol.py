@@ -218,6 +218,12 @@ class BroadcastProtocol(Base):
             return None
         if not self.inherits_options:
             limit_kernel_buffers(transport.get_extra_info("socket"), settings.stall_timeout)
+        stand_in = cast("asyncio.Transport", _TakenOver())
+        self._drop_parser()
+        if self._early:
+            self._hear_later(transport)
+        elif self.read_paused:
+            transport.resume_reading()
         try:
             connection = Connection(
                 view,
@@ -232,22 +238,17 @@ class BroadcastProtocol(Base):
             transport.set_protocol(self)  # to be told of the end, as if nothing had been tried
             transport.abort()
             raise
-        self.connections.discard(self)
-        self.transport = cast("asyncio.Transport", _TakenOver())
-        self._drop_parser()
-        if self._early:
-            self._hand_on(connection, transport)
-        elif self.read_paused:
-            transport.resume_reading()
+        self.connections.discard(self)  # from here on nothing can fail
+        self.transport = stand_in
         return connection
 
-    def _hand_on(self, connection: Connection, transport: asyncio.Transport) -> None:
-        """Let the subscriber hear, once it is one, what has been held, before all else."""
+    def _hear_later(self, transport: asyncio.Transport) -> None:
+        """Let the subscriber hear what has been held, once it is one, and before all else."""
         early, self._early = self._early, b""
 
         def hear() -> None:
             if not transport.is_closing():
-                connection.data_received(early)
+                cast("asyncio.Protocol", transport.get_protocol()).data_received(early)
                 transport.resume_reading()
 
         transport.pause_reading()
