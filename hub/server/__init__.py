@@ -1,5 +1,5 @@
 """Running the hub under uvicorn: the listening socket, the server, and its way to the socket."""
 
-from hub.server.protocol import BroadcastProtocol
+from hub.server.broadcast import BroadcastProtocol
 
 __all__ = ["BroadcastProtocol"]

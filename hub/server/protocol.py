@@ -18,14 +18,13 @@ from websockets.protocol import Protocol
 from hub.errors import RefusalReason
 from hub.feed.subscriber import Observer, Subscriber
 from hub.feed.view import View
-from hub.server import uvicorn_compat
 from hub.server.connection import Connection, FrameLengths
 from hub.server.listener import limit_kernel_buffers
 from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
 from hub.web.extensions import TAKEOVER_EXTENSION, InboundBudget
 
-__all__ = ["BroadcastProtocol"]
+__all__ = ["TakeoverProtocol"]
 
 _logger = logging.getLogger("hub")
 
@@ -37,12 +36,12 @@ _EARLY_BYTES: Final = 16 * 1024
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
-class BroadcastProtocol(Base):
-    """A complete WebSocket server protocol for uvicorn: ``--ws hub.server:BroadcastProtocol``.
+class TakeoverProtocol(Base):
+    """A complete WebSocket server protocol, for a uvicorn that passes ``hub.server.trial``.
 
     For every application but the hub's it is uvicorn's own. The hub's endpoint finds an offer in
-    its scope (see ``hub.web.websocket.Takeover``) to turn the accepted connection into a subscriber
-    that writes to the transport by itself.
+    its scope (see ``hub.web.extensions.Takeover``) to turn the accepted connection into a
+    subscriber that writes to the transport by itself.
     """
 
     inherits_options = False
@@ -58,7 +57,7 @@ class BroadcastProtocol(Base):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with the addresses that the HTTP protocol has asked the system for already."""
         http = cast("asyncio.Transport", transport).get_protocol()
-        if not isinstance(http, HttpToolsProtocol) or not uvicorn_compat.is_supported():
+        if not isinstance(http, HttpToolsProtocol):
             super().connection_made(transport)
             return
         self.connections.add(self)
@@ -68,9 +67,6 @@ class BroadcastProtocol(Base):
 
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
-        if not uvicorn_compat.is_supported():
-            super().handle_connect(event)
-            return
         if not _names_subprotocols(event.headers):
             self._refuse()
             return
@@ -83,9 +79,6 @@ class BroadcastProtocol(Base):
 
     def data_received(self, data: bytes) -> None:
         """Parse the opening request; hold what else is said until that has been answered."""
-        if not uvicorn_compat.is_supported():
-            super().data_received(data)
-            return
         try:
             if not self.handshake_initiated:
                 self._open(data)
@@ -153,7 +146,7 @@ class BroadcastProtocol(Base):
 
     def shutdown(self) -> None:
         """Close because the server stops; a connection without a request has nothing to be told."""
-        if self.handshake_initiated or not uvicorn_compat.is_supported():
+        if self.handshake_initiated:
             super().shutdown()
             return
         self.connections.discard(self)
@@ -163,8 +156,6 @@ class BroadcastProtocol(Base):
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
-        if not uvicorn_compat.is_supported():
-            return
         if self.close_sent:
             self.handshake_complete = True
         elif self._early and self.handshake_complete and not self._prepared:
@@ -183,8 +174,7 @@ class BroadcastProtocol(Base):
         """Tell the application, and let go of the parser."""
         self.connections.add(self)  # or its removal would fail where beginning has failed
         super().connection_lost(exc)
-        if uvicorn_compat.is_supported():
-            self._drop_parser()
+        self._drop_parser()
 
     def _drop_parser(self) -> None:
         self.conn.parser = cast("Generator[None]", None)

@@ -20,9 +20,9 @@ from hub.access.admission import Admission, descriptor_limit, peer_name
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH
-from hub.server import uvicorn_compat
+from hub.server.broadcast import BroadcastProtocol
 from hub.server.http_limits import HandshakeProtocol, Pending, Turns
-from hub.server.protocol import BroadcastProtocol
+from hub.server.trial import is_supported
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
 
@@ -179,7 +179,7 @@ def _protocols(
         inherits_options = True
         on_refused = staticmethod(refused)
 
-    return HTTPProtocol if uvicorn_compat.is_supported() else "httptools", WebSocketProtocol
+    return HTTPProtocol if is_supported() else "httptools", WebSocketProtocol
 
 
 def _tune_gc() -> None:

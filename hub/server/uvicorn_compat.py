@@ -1,19 +1,20 @@
 """What the protocol classes lean on in uvicorn beyond the documented ``ws=`` and ``http=``.
 
-All of it stands here. Where an installed uvicorn differs, the WebSocket class offers no takeover,
-and the feed is served as on any other ASGI server: slower, but right. Its HTTP protocol is then
-uvicorn's own, without the bounds of ours.
+Whether it holds is decided by ``hub.server.trial``, which goes through every point once. The tables
+here say in the log which of them an installed uvicorn has changed, if the trial has failed.
+
+Not listed is what asyncio prescribes (``connection_made``, ``connection_lost``), nor what would
+come about without it, if later: ``transport`` and ``parser`` of the HTTP protocol, ``disconnected``
+of the other.
 """
 
 from __future__ import annotations
 
-import functools
+import dis
 import inspect
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 try:
@@ -29,67 +30,75 @@ __all__ = [
     "HTTP_ATTRIBUTES",
     "HTTP_METHODS",
     "METHODS",
-    "VERSIONS",
     "Base",
     "incompatibilities",
-    "is_supported",
 ]  # fmt: skip
-
-_logger = logging.getLogger("hub")
-
-VERSIONS: Final = ("0.54.",)
-"""The beginnings of the versions that the takeover has been tested with."""
 
 METHODS: Final = {
     # Makes the scope and then the task that runs the application; the task starts later.
     "handle_connect": ("self", "event"),
-    # Feeds bytes to ``conn``, the parser.
+    # Feeds bytes to ``conn``, the parser; called by the HTTP protocol with the opening request.
     "data_received": ("self", "data"),
     # Closes ``transport`` once the application returns: by then it must be another one.
     "run_asgi": ("self",),
+    # The application's; also answers a handshake that is not accepted.
+    "send": ("self", "message"),
+    # Called when the server stops; answers a handshake that is not answered yet.
+    "shutdown": ("self",),
 }
 
 ATTRIBUTES: Final = frozenset(
     {
+        "client",  # address and port, of which the scope gets what stands here
         "close_sent",  # the connection has been refused or closed
         "conn",  # websockets' ServerProtocol
         "connections",  # the server's set, whose members it shuts down with ``shutdown()``
-        "handshake_initiated",  # the opening handshake has been read
         "handshake_complete",  # the opening handshake has been answered
+        "handshake_initiated",  # the opening handshake has been read
+        "loop",
         "ping_interval",  # seconds; None for no keepalive
+        "queue",  # the events that the application receives
         "read_paused",  # reading stopped until the application receives
         "response",  # the answer to the opening handshake, to be sent on accepting
+        "scheme",  # ws or wss, of which the scope gets what stands here
+        "scope",  # the application's
+        "server",  # as ``client``
         "transport",
     }
 )
 
 
 HTTP_METHODS: Final = {
-    "connection_made": ("self", "transport"),
-    "connection_lost": ("self", "exc"),
     # Feeds bytes to the parser, which calls the next three; when it gives up, the last is called.
     "data_received": ("self", "data"),
     "on_header": ("self", "name", "value"),
     "on_headers_complete": ("self",),
     "on_message_complete": ("self",),
-    "on_response_complete": ("self",),
     "send_400_response": ("self", "msg"),
-    # Starts to answer a request, of which several may be under way.
-    "_start_asgi_task": ("self", "cycle", "app"),
+    # Says whether the request that is being read asks for a WebSocket.
+    "_should_upgrade": ("self",),
+    # Makes the WebSocket protocol and gives it the request.
+    "handle_websocket_upgrade": ("self",),
+    "on_response_complete": ("self",),
     # Called when the server stops; never aborts.
     "shutdown": ("self",),
 }
 
 HTTP_ATTRIBUTES: Final = frozenset(
     {
-        "client",
+        "client",  # this and the next two are what the WebSocket protocol begins with
+        "scheme",
+        "server",
+        "app_state",  # this and the next two are what a protocol is made with
+        "config",
+        "server_state",
         "connections",  # as above
+        "cycle",  # the answer to the latest request
+        "expect_100_continue",
         "flow",  # whether the transport takes more
         "headers",  # of the request that is being read
         "loop",
         "scope",  # of the request that is being read
-        "pipeline",  # requests that wait until the one before has been answered
-        "transport",
         "url",
     }
 )
@@ -100,21 +109,23 @@ CYCLE_ATTRIBUTES: Final = frozenset(
         "disconnected",  # nothing that is sent goes anywhere any more
         "message_event",  # wakes the application that is receiving
         "response_complete",
+        "response_started",
     }
 )
 """Of the answer to one request."""
 
 
 def incompatibilities(
-    version: str = uvicorn.__version__,
     base: type = Base,
     http: type = HttpToolsProtocol,
     cycle: type = RequestResponseCycle,
 ) -> list[str]:
-    """List what is not as expected; nothing means that the uvicorn_compat is sound."""
-    found = [] if version.startswith(VERSIONS) else [f"version {version}"]
+    """List the points in which the classes are not as declared here.
+
+    That one differs does not mean that it does harm, and harm may come from what nothing here
+    shows: this explains, it decides nothing.
+    """
     return [
-        *found,
         *_differences(base, METHODS, ATTRIBUTES, ("__init__", "handle_connect")),
         *_differences(http, HTTP_METHODS, HTTP_ATTRIBUTES, ("__init__", "on_message_begin")),
         *_differences(cycle, {}, CYCLE_ATTRIBUTES, ("__init__",)),
@@ -127,21 +138,19 @@ def _differences(
     attributes: frozenset[str],
     makers: Iterable[str],
 ) -> Iterator[str]:
-    """Say which methods are not as expected, and which attributes ``makers`` do not set."""
+    """Say which methods are not as declared, and which attributes ``makers`` do not set."""
     for name, parameters in methods.items():
         method = getattr(base, name, None)
         if method is None or tuple(inspect.signature(method).parameters) != parameters:
             yield f"method {name}"
-    codes = [getattr(getattr(base, maker, None), "__code__", None) for maker in makers]
-    made = {name for code in codes if code for name in code.co_names}
+    made = {name for maker in makers for name in _assigned(getattr(base, maker, None))}
     for name in sorted(attributes.difference(made)):
         yield f"attribute {name}"
 
 
-@functools.cache
-def is_supported() -> bool:
-    """Say whether connections may be taken over; warn, once, if not."""
-    found = incompatibilities()
-    if found:
-        _logger.warning("uvicorn is not as known (%s): serving more slowly", ", ".join(found))
-    return not found
+def _assigned(maker: object) -> Iterator[str]:
+    """Yield the names of the attributes that a function of Python sets, of whatever object."""
+    code = getattr(maker, "__code__", None)
+    for instruction in dis.get_instructions(code) if code else ():
+        if instruction.opname == "STORE_ATTR":
+            yield str(instruction.argval)

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from hub.clock import SystemClock
 from hub.feed.view import View
 from hub.server.http_limits import HandshakeProtocol
-from hub.server.protocol import BroadcastProtocol
+from hub.server.protocol import TakeoverProtocol
 from hub.server.waiting import Pending, Turns
 from hub.settings import Settings
 from tests.support.clients import handshake
@@ -28,7 +28,7 @@ GET: Final = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PING: Final = b"\x89\x85\x00\x00\x00\x00hello"
 
 
-class WebSocketProtocol(BroadcastProtocol):
+class WebSocketProtocol(TakeoverProtocol):
     inherits_options = True
 
 
@@ -199,7 +199,7 @@ def test_wherever_memory_runs_out_in_a_takeover_nothing_is_left_behind(server: S
 
 
 def taking_over(server: Server, shortage: Shortage) -> Callable[[Any], None]:
-    def take_over(protocol: BroadcastProtocol) -> None:
+    def take_over(protocol: TakeoverProtocol) -> None:
         shortage.during(
             protocol.take_over, View(("cpu",)), Settings(), Recorder(), server.left.append, "a name"
         )

@@ -38,7 +38,7 @@ from hub import Hub, Metric, Settings, create_app
 from hub.clock import SystemClock, Timer
 from hub.sampling.metric import Metric as AnyMetric
 from hub.sampling.snapshot import Reading, Snapshot
-from hub.server import BroadcastProtocol, uvicorn_compat
+from hub.server import BroadcastProtocol, trial
 from hub.server.connection import Connection
 from hub.server.http_limits import HandshakeProtocol, Pending
 from hub.server.listener import listen
@@ -440,6 +440,7 @@ HANDSHAKES: Mapping[str, tuple[bytes, bytes]] = {
 @pytest.mark.parametrize("kind", HANDSHAKES)
 async def test_a_handshake_is_gone_as_soon_as_its_client_is(kind: str) -> None:
     request, status = HANDSHAKES[kind]
+    assert trial.is_supported()  # which is found out by a few handshakes, but once
     async with serving(BroadcastProtocol, http=doorway()) as (run, _):
         loop = asyncio.get_running_loop()
         with uncollected():
@@ -501,11 +502,12 @@ class TestHandover:
             feed.clock.pass_by(20)
             assert await client.farewell() == Close(1011, "keepalive lost")
 
-    async def test_an_unsound_footing_means_the_slower_way_and_one_warning(
+    async def test_a_failed_trial_means_the_slower_way_and_one_warning(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(uvicorn_compat, "incompatibilities", lambda: ["version 9.9"])
-        uvicorn_compat.is_supported.cache_clear()
+        monkeypatch.setattr(trial, "run", lambda: "takeover: no answer")
+        monkeypatch.setattr(uvicorn, "__version__", "9.9")
+        trial.is_supported.cache_clear()
         try:
             async with serving(BroadcastProtocol) as (run, feed):
                 clients = [await run.member() for _ in range(3)]
@@ -514,9 +516,11 @@ class TestHandover:
                 assert [await client.text() for client in clients] == [sent] * 3
                 assert len(run.tasks) == 3
         finally:
-            uvicorn_compat.is_supported.cache_clear()
+            trial.is_supported.cache_clear()
         warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-        assert warnings == ["uvicorn is not as known (version 9.9): serving more slowly"]
+        assert warnings == [
+            "uvicorn is not as known (version 9.9, takeover: no answer): serving more slowly"
+        ]
 
     async def test_a_client_that_is_gone_before_it_is_never_counted(self) -> None:
         async with gated(BroadcastProtocol) as at:

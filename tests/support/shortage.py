@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Final
 
 from tests.support import transport
 
 __all__ = ["Shortage"]
 
 
+_SPARED: Final = (transport.__file__, logging.__file__)
+
+
 class Shortage:
     """Raises a MemoryError once, at the n-th Python function that is entered inside an action.
 
-    Transports are spared: what stands for them here does not stand for their allocations.
+    Transports are spared: what stands for them here does not stand for their allocations. So is
+    logging, which would keep its lock, and every other thread that logs would wait for ever.
 
     Attributes:
         struck: whether there were as many.
@@ -41,7 +47,7 @@ class Shortage:
     def _count(self, frame: FrameType, event: str, _argument: object) -> None:
         """Count what is called; raising ends the counting, as the interpreter has it."""
         code = frame.f_code
-        if event != "call" or code is self._action or code.co_filename == transport.__file__:
+        if event != "call" or code is self._action or code.co_filename in _SPARED:
             return
         if self._remaining == 0:
             self.struck = True
