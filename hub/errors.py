@@ -53,6 +53,7 @@ class RefusalReason(StrEnum):
     HOST = "host", 403
     ORIGIN = "origin", 403
     TIMEOUT = "timeout", 408
+    BODY = "body", 413
     ADDRESS = "address", 429
     RATE = "rate", 429
     TOO_LARGE = "too_large", 431

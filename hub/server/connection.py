@@ -10,11 +10,10 @@ import asyncio
 import codecs
 import contextlib
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from websockets.frames import Close, Opcode
+from websockets.frames import Close, CloseCode, Opcode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -24,7 +23,7 @@ from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import Frame, View
 from hub.web.extensions import InboundBudget
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "FrameLengths"]
 
 _PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
 _PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothing
@@ -46,13 +45,11 @@ class Connection(Subscriber, asyncio.Protocol):
         transport: of a WebSocket connection whose opening handshake is done.
         connections: the server's own set of connections, which this one is a member of.
         left: called once, when the connection is lost.
-        parser: of a connection on which bytes have been parsed already; None to make one when
-            there is something to parse.
     """
 
     __slots__ = (
-        "_alive", "_budget", "_connections", "_deadline", "_left", "_parser", "_ready",
-        "_text", "_transport", "_unparsed",
+        "_alive", "_budget", "_connections", "_deadline", "_left", "_lengths", "_parser", "_ready",
+        "_text", "_transport",
     )  # fmt: skip
 
     def __init__(
@@ -65,25 +62,24 @@ class Connection(Subscriber, asyncio.Protocol):
         ticket: Ticket,
         connections: set[Any],
         left: Callable[[Subscriber], None],
-        parser: ServerProtocol | None = None,
     ) -> None:
         super().__init__(view, capacity, observer, ticket=ticket)
         self._transport = transport
         self._connections = connections
         self._left = left
-        self._parser = parser  # only while a message has begun
-        self._unparsed = 0 if parser is None else math.inf  # bytes of a frame; inf: not known
+        self._parser: ServerProtocol | None = None  # only while a message has begun
+        self._lengths: FrameLengths | None = None  # likewise
         self._budget: InboundBudget | None = None  # from the first message on
         self._text: codecs.IncrementalDecoder | None = None  # of a text message that goes on
         self._deadline: asyncio.TimerHandle | None = None  # once it has said the last thing
         self._alive = True  # it has answered the last ping
         self._ready = True  # the transport takes a frame at once
-        connections.add(self)
         transport.set_protocol(self)
         # TLS transports pause at the mark, others above it: at 0 TLS would never write.
         transport.set_write_buffer_limits(high=1, low=0)
         if transport.get_write_buffer_size() > 1:  # its last protocol may have been told
             self.pause_writing()
+        connections.add(self)
 
     # Outbound
 
@@ -138,10 +134,16 @@ class Connection(Subscriber, asyncio.Protocol):
             self._parse(data[first : first + _CHUNK])
 
     def _parse(self, data: bytes) -> None:
-        parser = self._parser or ServerProtocol(
-            state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_SILENCE
-        )
-        parser.receive_data(data)
+        parser, lengths = self._parser, self._lengths
+        if parser is None or lengths is None:
+            parser = ServerProtocol(
+                state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_SILENCE
+            )
+            lengths = FrameLengths()
+        if lengths.follow(data):
+            parser.receive_data(data)
+        else:  # the library does not mind
+            parser.fail(CloseCode.PROTOCOL_ERROR, "length of a frame is not minimal")
         frames = [event for event in parser.events_received() if isinstance(event, WebSocketFrame)]
         output = b"".join(parser.data_to_send())
         if parser.state is not State.OPEN:
@@ -151,9 +153,9 @@ class Connection(Subscriber, asyncio.Protocol):
         if output and self._ready:  # pongs; a client that does not read gets none
             self._transport.write(output)
         self._check_budget(frames)
-        self._unparsed += len(data) - sum(map(_masked_size, frames))
-        between_messages = not self._unparsed and parser.current_size is None
-        self._parser = None if between_messages else parser
+        if lengths.between and parser.current_size is None:  # nothing more of any message
+            parser = lengths = None
+        self._parser, self._lengths = parser, lengths
 
     def _check_budget(self, frames: Sequence[WebSocketFrame]) -> None:
         now = asyncio.get_running_loop().time()
@@ -200,7 +202,7 @@ class Connection(Subscriber, asyncio.Protocol):
         """Say the last thing, then give the client a moment to hear it and hang up."""
         self._ready = False
         self._flow()
-        self._parser = None
+        self._parser = self._lengths = None
         self._transport.write(output)
         if self._transport.can_write_eof():
             with contextlib.suppress(OSError):  # the peer has just gone, as will be told soon
@@ -222,8 +224,42 @@ class Connection(Subscriber, asyncio.Protocol):
         self._left(self)
 
 
-def _masked_size(frame: WebSocketFrame) -> int:
-    """Return the bytes that a client's frame took on the wire (RFC 6455, section 5.2)."""
-    size = len(frame.data)
-    extended = 0 if size < 126 else 2 if size < 1 << 16 else 8
-    return 2 + extended + 4 + size
+class FrameLengths:
+    """Follows where a client's frames begin, and how their lengths are written.
+
+    Attributes:
+        closes: whether a close frame has begun; what comes after it is of no meaning.
+    """
+
+    __slots__ = ("_begun", "_remaining", "closes")
+
+    _LEAST: Final = {0: 0, 2: 126, 8: 1 << 16}
+    """What a length in so many further bytes is at least (RFC 6455, section 5.2)."""
+
+    def __init__(self) -> None:
+        self._begun = b""  # of a frame's header
+        self._remaining = 0  # bytes of a frame whose header has come
+        self.closes = False
+
+    @property
+    def between(self) -> bool:
+        """Whether what has come are whole frames."""
+        return not (self._begun or self._remaining or self.closes)
+
+    def follow(self, data: bytes) -> bool:
+        """Take the next bytes; return False where a length is written in more than it takes."""
+        data, self._begun = self._begun + data, b""
+        at, end = self._remaining, len(data)
+        while at < end and not self.closes:
+            further = 0 if end - at < 2 else {126: 2, 127: 8}.get(data[at + 1] & 0x7F, 0)
+            start = at + 2 + further
+            if start > end:
+                self._begun, self._remaining = data[at:], 0
+                return True
+            size = int.from_bytes(data[at + 2 : start]) if further else data[at + 1] & 0x7F
+            if size < self._LEAST[further]:
+                return False
+            self.closes = data[at] & 0x0F == Opcode.CLOSE
+            at = start + (4 if data[at + 1] & 0x80 else 0) + size
+        self._remaining = at - end
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
@@ -17,7 +18,7 @@ from websockets.protocol import Protocol
 from hub.errors import RefusalReason
 from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import View
-from hub.server.connection import Connection
+from hub.server.connection import Connection, FrameLengths
 from hub.server.listener import limit_kernel_buffers
 from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
@@ -25,10 +26,13 @@ from hub.web.extensions import TAKEOVER_EXTENSION, InboundBudget
 
 __all__ = ["TakeoverProtocol"]
 
+_logger = logging.getLogger("hub")
+
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 "
 _PLAIN_BYTES: Final = 4096
 _PLAIN_LINES: Final = 64
+_EARLY_BYTES: Final = 16 * 1024
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
@@ -46,7 +50,9 @@ class TakeoverProtocol(Base):
     on_refused: Callable[[RefusalReason, Sequence[object] | None], None] | None = None
     """Told of everybody whose opening request is none, if anybody wants to know."""
 
-    _spoke_early = False
+    _early = b""  # what the client has said before it has been answered
+    _lengths: FrameLengths | None = None
+    _prepared = False  # for a takeover, until when the client is not heard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with the addresses that the HTTP protocol has asked the system for already."""
@@ -72,9 +78,19 @@ class TakeoverProtocol(Base):
             extensions[TAKEOVER_EXTENSION] = self
 
     def data_received(self, data: bytes) -> None:
-        """Parse what the client says, and remember if it says anything before the takeover."""
-        self._spoke_early = self.handshake_initiated
-        request = None if self._spoke_early else _plain_request(data)
+        """Parse the opening request; hold what else is said until that has been answered."""
+        try:
+            if not self.handshake_initiated:
+                self._open(data)
+            elif self._prepared or not self.handshake_complete:
+                self._hold(data)
+            elif not self.transport.is_closing():
+                super().data_received(data)
+        except Exception as error:  # whatever it is, nothing may be left behind
+            self._fail(error)
+
+    def _open(self, data: bytes) -> None:
+        request = _plain_request(data)
         if request is not None:
             self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
             next(self.conn.parser)
@@ -84,12 +100,42 @@ class TakeoverProtocol(Base):
         if not self.handshake_initiated:
             self._refuse()
 
+    def _hold(self, data: bytes) -> None:
+        """Keep what the client should have kept: the library would answer it before the request."""
+        if self._lengths is None:
+            self._lengths = FrameLengths()
+        self._early += data
+        sound = self._lengths.follow(data) and len(self._early) <= _EARLY_BYTES
+        if not sound or self._lengths.closes:
+            self._refuse()
+
+    def _hear(self) -> None:
+        """Parse what has been held."""
+        early, self._early, self._lengths = self._early, b"", None
+        if early:
+            self.data_received(early)
+
+    def _fail(self, error: Exception) -> None:
+        """Let go of a connection that could not be served, for lack of memory most likely."""
+        self._end()
+        if self.transport is not None:
+            self.transport.abort()
+        _logger.error("Connection given up: %r", error)
+        _logger.debug("Where it was", exc_info=error)
+
+    def _end(self) -> None:
+        """Take the handshake for done with, and tell the application if it runs already."""
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self.disconnected = True
+        self._early, self._lengths = b"", None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
     def _refuse(self) -> None:
         """Answer a request that the library's parser does not take; uvicorn would forget it."""
         answer = b"".join(self.conn.data_to_send())
         self.transport.write(answer or _BAD_REQUEST)
         self.transport.close()
-        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self._end()
         self._tell_refused(
             RefusalReason.TOO_LARGE if answer.startswith(_TOO_LARGE) else RefusalReason.MALFORMED
         )
@@ -98,11 +144,22 @@ class TakeoverProtocol(Base):
         if self.on_refused is not None:
             self.on_refused(reason, self.client)
 
+    def shutdown(self) -> None:
+        """Close because the server stops; a connection without a request has nothing to be told."""
+        if self.handshake_initiated:
+            super().shutdown()
+            return
+        self.connections.discard(self)
+        if self.transport is not None:
+            self.transport.close()
+
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
         await super().send(message)
         if self.close_sent:
             self.handshake_complete = True
+        elif self._early and self.handshake_complete and not self._prepared:
+            self._hear()
 
     # What refers to itself is undone, or a crowd's would pile up until the collector looks.
 
@@ -115,6 +172,7 @@ class TakeoverProtocol(Base):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and let go of the parser."""
+        self.connections.add(self)  # or its removal would fail where beginning has failed
         super().connection_lost(exc)
         self._drop_parser()
 
@@ -129,6 +187,7 @@ class TakeoverProtocol(Base):
 
         uvicorn's keepalive is not started either; the hub has its own.
         """
+        self._prepared = True
         self.ping_interval = None
         self.conn.max_message_size = InboundBudget.MESSAGE_BYTES
         self.conn.extensions = []
@@ -149,23 +208,41 @@ class TakeoverProtocol(Base):
             return None
         if not self.inherits_options:
             limit_kernel_buffers(transport.get_extra_info("socket"), settings.stall_timeout)
-        self.connections.discard(self)
-        self.transport = cast("asyncio.Transport", _TakenOver())
-        connection = Connection(
-            view,
-            settings.queue,
-            observer,
-            transport=transport,
-            ticket=ticket,
-            connections=self.connections,
-            left=left,
-            parser=self.conn if self._spoke_early else None,
-        )
-        if not self._spoke_early:
-            self._drop_parser()
-        if self.read_paused:
+        stand_in = cast("asyncio.Transport", _TakenOver())
+        self._drop_parser()
+        if self._early:
+            self._hear_later(transport)
+        elif self.read_paused:
             transport.resume_reading()
+        try:
+            connection = Connection(
+                view,
+                settings.queue,
+                observer,
+                transport=transport,
+                ticket=ticket,
+                connections=self.connections,
+                left=left,
+            )
+        except BaseException:
+            transport.set_protocol(self)  # to be told of the end, as if nothing had been tried
+            transport.abort()
+            raise
+        self.connections.discard(self)  # from here on nothing can fail
+        self.transport = stand_in
         return connection
+
+    def _hear_later(self, transport: asyncio.Transport) -> None:
+        """Let the subscriber hear what has been held, once it is one, and before all else."""
+        early, self._early = self._early, b""
+
+        def hear() -> None:
+            if not transport.is_closing():
+                cast("asyncio.Protocol", transport.get_protocol()).data_received(early)
+                transport.resume_reading()
+
+        transport.pause_reading()
+        self.loop.call_soon(hear)
 
 
 def _plain_request(data: bytes) -> Request | None:

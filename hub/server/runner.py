@@ -21,7 +21,7 @@ from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH
 from hub.server.broadcast import BroadcastProtocol
-from hub.server.http_limits import HandshakeProtocol, Pending
+from hub.server.http_limits import HandshakeProtocol, Pending, Turns
 from hub.server.trial import is_supported
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
@@ -171,6 +171,7 @@ def _protocols(
 
     class HTTPProtocol(HandshakeProtocol):
         waiting = pending
+        turns = Turns()
         on_refused = staticmethod(refused)
         capacity = descriptor_limit(_SPARED)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 from uvicorn import Config
@@ -21,7 +21,7 @@ from hub.feed.liveness import EpisodeLog
 from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.view import Frame, View
-from hub.server.http_limits import HandshakeProtocol, Pending
+from hub.server.http_limits import HandshakeProtocol, Pending, Turns
 from hub.server.protocol import TakeoverProtocol
 from hub.server.trial_client import (
     CLIENT_ADDRESS,
@@ -90,6 +90,7 @@ class Scenario:
         steps = {
             "handshake": self._follow,
             "early frame": self._follow_early,
+            "early close": self._leave_early,
             "denial": self._be_denied,
             "request": self._request,
             "refusal": self._be_refused,
@@ -154,6 +155,21 @@ class Scenario:
             client.send(ping[3:])
             await client.expect_frame(Opcode.PONG, b"!")
 
+    async def _leave_early(self, config: Config) -> None:
+        """Close before the handshake is answered."""
+        async with self._connect(config) as client:
+            await self._ask_late(client)
+            client.send(frame_of_client(Opcode.CLOSE, b""))
+            await self._expect_refusal(client, RefusalReason.MALFORMED)
+            self._go_on.set()
+
+    async def _ask_late(self, client: TrialClient) -> None:
+        """Begin a handshake that the application answers when it is told to go on."""
+        self._go_on.clear()
+        self._scope = {}
+        client.send(_REQUEST % (b"/late", _UPGRADE))
+        await self._until(lambda: self._scope, "request")
+
     async def _be_denied(self, config: Config) -> None:
         """Have a handshake answered with a page."""
         async with self._connect(config) as client:
@@ -181,7 +197,7 @@ class Scenario:
     async def _pipeline(self, config: Config) -> None:
         """Make too many requests while the first is being answered."""
         async with self._connect(config) as client:
-            client.send(_REQUEST % (b"/wait", b""))
+            client.send(_REQUEST % (b"/wait", b"Expect: 100-continue\r\n"))  # there is no body
             await self._until(lambda: self._heard, "request")
             client.send(_REQUEST % (b"/answer", b"") * (HandshakeProtocol.PIPELINE + 1))
             await self._expect_refusal(client, RefusalReason.RATE)
@@ -189,11 +205,20 @@ class Scenario:
         compare("what was received", self._heard, ["http.request", "http.disconnect"])
 
     async def _stop(self, config: Config) -> None:
-        """Be connected, and idle, when the server stops."""
+        """Be connected when the server stops: idle, and with a handshake under way."""
         async with self._connect(config) as client:
-            for connection in list(self._state.connections):
-                connection.shutdown()
+            self._shut_down()
             await client.expect_end()
+        async with self._connect(config) as client:
+            await self._ask_late(client)
+            self._shut_down()
+            await client.expect_head(500)
+            await client.expect_end()
+            self._go_on.set()
+
+    def _shut_down(self) -> None:
+        for connection in list(self._state.connections):
+            connection.shutdown()
 
     async def _expect_refusal(self, client: TrialClient, reason: RefusalReason) -> None:
         await client.expect_head(reason.status)
@@ -235,6 +260,7 @@ class Scenario:
         endpoints = {
             "/feed": self._take_over,
             "/feed/later": self._take_over_later,
+            "/late": self._accept_late,
             "/denial": self._deny,
             "/answer": self._answer,
             "/wait": self._wait,
@@ -259,6 +285,12 @@ class Scenario:
         await self._go_on.wait()
         await self._take_over(receive, send)
 
+    async def _accept_late(self, _receive: _Receive, send: _Send) -> None:
+        await self._go_on.wait()
+        with suppress(OSError):  # as there is for a client that is gone
+            await send({"type": "websocket.accept"})
+            raise Mismatch("a client that is gone was accepted")
+
     async def _deny(self, receive: _Receive, send: _Send) -> None:
         await receive()
         headers = [(b"content-length", b"0")]
@@ -279,6 +311,7 @@ class Scenario:
 def _configure(application: _Application, pending: Pending, refused: _OnRefused) -> Config:
     class HTTPProtocol(HandshakeProtocol):
         waiting = pending
+        turns = Turns()
         on_refused = staticmethod(refused)
         capacity = 64  # more than there are ever; without a number they are not counted
 

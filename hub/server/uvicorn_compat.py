@@ -3,8 +3,9 @@
 Whether it holds is decided by ``hub.server.trial``, which goes through every point once. The tables
 here say in the log which of them an installed uvicorn has changed, if the trial has failed.
 
-Not listed is what asyncio prescribes (``connection_made``, ``connection_lost``), and ``parser`` of
-the HTTP protocol, which is only let go of early: the cycle collector would find it later.
+Not listed is what asyncio prescribes (``connection_made``, ``connection_lost``), nor what would
+come about without it, if later: ``transport`` and ``parser`` of the HTTP protocol, ``disconnected``
+of the other.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ METHODS: Final = {
     "run_asgi": ("self",),
     # The application's; also answers a handshake that is not accepted.
     "send": ("self", "message"),
+    # Called when the server stops; answers a handshake that is not answered yet.
+    "shutdown": ("self",),
 }
 
 ATTRIBUTES: Final = frozenset(
@@ -52,7 +55,9 @@ ATTRIBUTES: Final = frozenset(
         "connections",  # the server's set, whose members it shuts down with ``shutdown()``
         "handshake_complete",  # the opening handshake has been answered
         "handshake_initiated",  # the opening handshake has been read
+        "loop",
         "ping_interval",  # seconds; None for no keepalive
+        "queue",  # the events that the application receives
         "read_paused",  # reading stopped until the application receives
         "response",  # the answer to the opening handshake, to be sent on accepting
         "scheme",  # ws or wss, of which the scope gets what stands here
@@ -70,10 +75,10 @@ HTTP_METHODS: Final = {
     "on_headers_complete": ("self",),
     "on_message_complete": ("self",),
     "send_400_response": ("self", "msg"),
+    # Says whether the request that is being read asks for a WebSocket.
+    "_should_upgrade": ("self",),
     # Makes the WebSocket protocol and gives it the request.
     "handle_websocket_upgrade": ("self",),
-    # Starts to answer a request, of which several may be under way.
-    "_start_asgi_task": ("self", "cycle", "app"),
     "on_response_complete": ("self",),
     # Called when the server stops; never aborts.
     "shutdown": ("self",),
@@ -84,13 +89,16 @@ HTTP_ATTRIBUTES: Final = frozenset(
         "client",  # this and the next two are what the WebSocket protocol begins with
         "scheme",
         "server",
+        "app_state",  # this and the next two are what a protocol is made with
+        "config",
+        "server_state",
         "connections",  # as above
+        "cycle",  # the answer to the latest request
+        "expect_100_continue",
         "flow",  # whether the transport takes more
         "headers",  # of the request that is being read
         "loop",
-        "pipeline",  # requests that wait until the one before has been answered
         "scope",  # of the request that is being read
-        "transport",
         "url",
     }
 )
@@ -101,6 +109,7 @@ CYCLE_ATTRIBUTES: Final = frozenset(
         "disconnected",  # nothing that is sent goes anywhere any more
         "message_event",  # wakes the application that is receiving
         "response_complete",
+        "response_started",
     }
 )
 """Of the answer to one request."""

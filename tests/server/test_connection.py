@@ -5,7 +5,7 @@ import errno
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -56,6 +56,18 @@ def server_frames(wire: bytes) -> list[WebSocketFrame]:
     return frames
 
 
+NOT_MINIMAL: Final = [
+    (b"\x81\xfe\x00\x01" + bytes(4) + b"x", b""),
+    (b"\x8a\xfe\x00\x00" + bytes(4), client_frame(Opcode.PING, b"?")),
+    (b"\x88\xfe\x00\x02" + bytes(4) + b"\x03\xe8", client_frame(Opcode.TEXT, b"x" * 125)),
+    (b"\x82\xfe\x00\x7d" + bytes(4), client_frame(Opcode.TEXT, b"x" * 126)),
+    (b"\x82\xff" + (126).to_bytes(8) + bytes(4), client_frame(Opcode.TEXT, b"x" * 200)),
+    (b"\x00\xff" + (65535).to_bytes(8), client_frame(Opcode.TEXT, b"x", fin=False)),
+    (b"\x89\xff" + bytes(8), b""),
+]
+"""Frames whose length is written in more bytes than it takes, and what may come before them."""
+
+
 def texts(wire: bytes) -> list[bytes]:
     return [bytes(f.data) for f in server_frames(wire) if f.opcode is Opcode.TEXT]
 
@@ -68,7 +80,6 @@ class Stage:
         *,
         room: int | None = None,
         half_close: bool = True,
-        parser: ServerProtocol | None = None,
         live: bool = True,
     ) -> None:
         self.loop = SteppedLoop()
@@ -84,7 +95,6 @@ class Stage:
             ticket=HostTicket("192.0.2.7:4711"),
             connections=self.connections,
             left=self.leavers.append,
-            parser=parser,
         )
         self.transport.set_protocol(self.connection)
         if live:
@@ -118,10 +128,8 @@ class Stage:
 
 
 @contextmanager
-def staged(
-    *, room: int | None = None, half_close: bool = True, parser: ServerProtocol | None = None
-) -> Iterator[Stage]:
-    stage = Stage(room=room, half_close=half_close, parser=parser)
+def staged(*, room: int | None = None, half_close: bool = True) -> Iterator[Stage]:
+    stage = Stage(room=room, half_close=half_close)
     try:
         yield stage
     finally:
@@ -303,13 +311,31 @@ class TestInbound:
         assert stage.connection._parser is None
         assert server_frames(stage.wire) == [WebSocketFrame(Opcode.PONG, b"between")]
 
-    def test_a_message_begun_before_the_handover_is_finished_after_it(self) -> None:
-        said = client_frame(Opcode.TEXT, b"hello") + client_frame(Opcode.PING, b"?")
-        parser = ServerProtocol(state=State.OPEN)
-        parser.receive_data(said[:3])
-        with staged(parser=parser) as stage:
-            stage.transport.receive(said[3:])
-            assert server_frames(stage.wire) == [WebSocketFrame(Opcode.PONG, b"?")]
+    @pytest.mark.parametrize("size", [1, 2, 3, 7, 4096])
+    @pytest.mark.parametrize(("stretched", "before"), NOT_MINIMAL, ids=range(len(NOT_MINIMAL)))
+    def test_a_length_that_is_not_minimal_ends_the_connection(
+        self, stage: Stage, stretched: bytes, before: bytes, size: int
+    ) -> None:
+        sent = before + stretched
+        for at in range(0, len(sent), size):
+            stage.transport.receive(sent[at : at + size])
+        assert stage.farewell is not None
+        assert stage.farewell.code == 1002
+        assert stage.connection.close_reason is None  # the client's doing
+
+    @pytest.mark.parametrize("payload", [0, 1, 125, 126, 127, 4095])
+    @pytest.mark.parametrize("size", [1, 2, 5, 4096])
+    def test_a_length_that_is_minimal_does_not(self, stage: Stage, payload: int, size: int) -> None:
+        sent = client_frame(Opcode.TEXT, b"x" * payload) * 3 + client_frame(Opcode.PING, b"?")
+        for at in range(0, len(sent), size):
+            stage.transport.receive(sent[at : at + size])
+        assert server_frames(stage.wire) == [WebSocketFrame(Opcode.PONG, b"?")]
+        assert stage.connection._parser is None
+
+    def test_after_a_close_nothing_is_wrong_any_more(self, stage: Stage) -> None:
+        farewell = client_frame(Opcode.CLOSE, Close(1000, "").serialize())
+        stage.transport.receive(farewell + NOT_MINIMAL[0][0])
+        assert stage.farewell == Close(1000, "")
 
     @pytest.mark.parametrize("size", [InboundBudget.MESSAGE_BYTES + 1, 1 << 16, 1 << 24])
     def test_a_message_that_is_too_big_ends_the_connection(self, stage: Stage, size: int) -> None:
@@ -324,14 +350,6 @@ class TestInbound:
         stage.transport.receive(client_frame(Opcode.CONT, half))
         assert stage.farewell is not None
         assert stage.farewell.code == 1009
-
-    def test_a_message_that_is_too_big_for_the_feed_ends_a_connection_that_spoke_early(
-        self,
-    ) -> None:
-        with staged(parser=ServerProtocol(state=State.OPEN)) as stage:
-            too_big = b"x" * (InboundBudget.MESSAGE_BYTES + 1)
-            stage.transport.receive(client_frame(Opcode.TEXT, too_big))
-            assert stage.farewell == Close(1009, "message too big")
 
     @pytest.mark.parametrize("wrong", [b"\xff", b"\xc3(", b"\xed\xa0\x80", b"abc\xe2\x82"])
     def test_text_that_is_not_utf_8_ends_the_connection(self, stage: Stage, wrong: bytes) -> None:

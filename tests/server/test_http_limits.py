@@ -16,7 +16,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from hub.errors import RefusalReason
-from hub.server.http_limits import HandshakeProtocol, Pending
+from hub.server.http_limits import HandshakeProtocol, Pending, Turns
 from tests.support.clients import client, close_code, handshake, message, receive
 from tests.support.fakes import FakeClock
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
@@ -92,8 +92,8 @@ REFUSED: Final = {
     ),
     "a handshake with a cookie of 9 KB": (handshake(PATH, "Cookie: " + "a" * 9_000), 431),
     "a handshake with 140 headers": (handshake(PATH, *(f"X-{n}: y" for n in range(140))), 431),
-    "a handshake with a body": (handshake(PATH, "Content-Length: 5") + b"hello", 400),
-    "a handshake in chunks": (handshake(PATH, "Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
+    "a handshake with a body": (handshake(PATH, "Content-Length: 5") + b"hello", 413),
+    "a handshake in chunks": (handshake(PATH, "Transfer-Encoding: chunked") + b"0\r\n\r\n", 413),
     "a handshake without a key": (
         handshake(PATH).replace(b"Sec-WebSocket-Key", b"X-Key"),
         400,
@@ -125,8 +125,12 @@ async def test_refusals_at_the_door_are_counted(server: ServerProcess) -> None:
     async with stranger(server) as stream:
         await stream.send(REFUSED["17 KiB of small headers"][0])
         await answer(stream)
+    async with stranger(server) as stream:
+        await stream.send(REFUSED["a handshake without a key"][0])
+        await answer(stream)
     after = await figures(server)
     assert after["malformed"] - before["malformed"] == 2
+    assert after["body"] - before["body"] == 1
     assert after["too_large"] - before["too_large"] == 1
 
 
@@ -156,10 +160,29 @@ async def test_a_head_of_16_kib_is_served_over_and_over(server: ServerProcess) -
             assert status(read) == 200
 
 
-async def test_a_body_that_nobody_reads_costs_nothing(server: ServerProcess) -> None:
+BODIES: Final = {
+    "a long one": (b"Content-Length: 1000000000\r\n\r\n", bytes(1000)),
+    "chunks of one byte": (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "an endless trailer": (b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"a"),
+    "an endless extension": (b"Transfer-Encoding: chunked\r\n\r\n1;x=", b"a"),
+}
+ROUTES: Final = ("/livez", PATH, f"{PATH}/stream", "/metrics", "/", "/nothing", "/api/system/ws")
+
+
+@pytest.mark.parametrize(("head", "again"), BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("target", ROUTES)
+async def test_an_endless_body_is_refused_at_once(
+    server: ServerProcess, target: str, head: bytes, again: bytes
+) -> None:
+    before = await figures(server)
     async with stranger(server) as stream:
-        await stream.send(GET.replace(b"GET", b"POST") + b"Content-Length: 1000000\r\n\r\n")
-        assert status(await stream.receive()) == 405
+        await stream.send(GET.replace(b"/livez", target.encode()) + head)
+        with suppress(anyio.BrokenResourceError):
+            while True:
+                await stream.send(again * 100)
+        read = await answer(stream)  # which may be lost to the reset
+    assert not read or status(read) == 413
+    assert (await figures(server))["body"] - before["body"] == 1
 
 
 async def test_a_pipeline_is_answered_in_order_as_long_as_it_is_short(
@@ -201,7 +224,8 @@ async def test_whatever_follows_a_stream_s_request_its_end_is_noticed_without_a_
             continue
         assert await places(server) == 1
         await stream.send(more)
-        await stream.receive()
+        with suppress(anyio.EndOfStream):  # what is too much ends it at once
+            await stream.receive()
     with anyio.fail_after(DEADLINE):
         while await places(server):  # noqa: ASYNC110 # nothing tells of it
             await anyio.sleep(0.05)
@@ -250,6 +274,7 @@ class Door:
         self.refused: list[RefusalReason] = []
         self.calls = 0
         self.pending = Pending(self.clock)
+        self.turns = Turns()
         self.config = Config(
             self.app, log_config=None, ws="none", lifespan="off", interface="asgi3"
         )
@@ -265,6 +290,7 @@ class Door:
 
         class Protocol(HandshakeProtocol):
             waiting = door.pending
+            turns = door.turns
             on_refused = staticmethod(lambda reason, _peer: door.refused.append(reason))
 
         Protocol.capacity = capacity

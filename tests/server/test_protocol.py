@@ -435,7 +435,7 @@ HANDSHAKES: Mapping[str, tuple[bytes, bytes]] = {
     "with a bad query": (handshake(f"{PATH}?metrics=gpu", "Cookie: " + 5000 * "a"), b"400"),
     "without a key": (handshake(PATH).replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
     "with a line too long": (handshake(PATH, "Cookie: " + 9000 * "a"), b"431"),
-    "with a body": (handshake(PATH, "Content-Length: 5") + b"hello", b"400"),
+    "with a body": (handshake(PATH, "Content-Length: 5") + b"hello", b"413"),
     "with bad subprotocols": (handshake(PATH, "Sec-WebSocket-Protocol: bearer.a/b=="), b"400"),
 }
 
@@ -578,6 +578,52 @@ class TestEarlyBirds:
             await at.client.pong(b"after")
             sent = at.feed.publish()
             assert await at.client.text() == sent
+
+    async def test_a_ping_is_answered_after_the_handshake(self) -> None:
+        async with gated(BroadcastProtocol) as at:
+            await at.heard(client_frame(Opcode.PING, b"early"))
+            at.gate.open.set()
+            assert " 101 " in await at.client.head()
+            assert await at.client.frame() == WebSocketFrame(Opcode.PONG, b"early")
+
+    async def test_what_is_said_early_comes_before_what_is_said_later(self) -> None:
+        said = b"".join(client_frame(Opcode.PING, b"%d" % n) for n in range(40))
+        async with gated(BroadcastProtocol) as at:
+            await at.heard(said[:100])
+            at.gate.open.set()
+            await at.client.send(said[100:])
+            await at.client.head()
+            for number in range(40):
+                pong = WebSocketFrame(Opcode.PONG, b"%d" % number)
+                assert await at.client.frame() == pong
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [b"\x81\x01x", b"\xff\xff" * 20, client_frame(Opcode.TEXT, b"x" * 5000)],
+        ids=["unmasked", "nonsense", "too big"],
+    )
+    async def test_what_is_wrong_ends_the_connection(self, wrong: bytes) -> None:
+        async with gated(BroadcastProtocol) as at:
+            await at.heard(wrong)
+            at.gate.open.set()
+            await at.client.rest()
+            at.client.break_off()
+            await until(lambda: not at.run.connections and not at.run.tasks)
+            assert at.feed.subscribers == 0
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [b"\x81\xfe\x00\x01abcdx", client_frame(Opcode.PING, b"x") * 3000],
+        ids=["a length that is not minimal", "too much"],
+    )
+    async def test_what_goes_too_far_is_refused_before_the_answer(self, wrong: bytes) -> None:
+        async with gated(BroadcastProtocol) as at:
+            await at.client.send(wrong)
+            assert " 400 " in await at.client.head()
+            await until(lambda: not at.run.connections)
+            at.gate.open.set()
+            await until(lambda: not at.run.tasks)
+            assert at.feed.subscribers == 0
 
     async def test_a_close_means_that_nothing_is_opened(self, ws: type[asyncio.Protocol]) -> None:
         async with gated(ws) as at:

@@ -28,23 +28,23 @@ _MODULES: Final = {WEBSOCKET: WS, REQUEST: HTTP, CYCLE: HTTP}
 _ATTRIBUTES: Final = {
     WEBSOCKET: (
         *("client", "close_sent", "conn", "connections", "handshake_complete"),
-        *("handshake_initiated", "ping_interval", "read_paused", "response", "scheme", "scope"),
-        *("server", "transport"),
+        *("handshake_initiated", "loop", "ping_interval", "queue", "read_paused", "response"),
+        *("scheme", "scope", "server", "transport"),
     ),
     REQUEST: (
-        *("client", "connections", "flow", "headers", "loop", "pipeline", "scheme", "scope"),
-        *("server", "transport", "url"),
+        *("app_state", "client", "config", "connections", "cycle", "expect_100_continue", "flow"),
+        *("headers", "loop", "scheme", "scope", "server", "server_state", "url"),
     ),
-    CYCLE: ("disconnected", "message_event", "response_complete"),
+    CYCLE: ("disconnected", "message_event", "response_complete", "response_started"),
 }
 _RENAMED: Final = {
-    WEBSOCKET: ("handle_connect", "run_asgi", "send"),
-    REQUEST: ("_start_asgi_task", "on_response_complete", "send_400_response", "shutdown"),
+    WEBSOCKET: ("handle_connect", "run_asgi", "send", "shutdown"),
+    REQUEST: ("_should_upgrade", "on_response_complete", "send_400_response", "shutdown"),
 }
 _LONGER: Final = {
     WEBSOCKET: ("handle_connect", "run_asgi", "send"),
     REQUEST: (
-        *("_start_asgi_task", "handle_websocket_upgrade", "on_response_complete"),
+        *("_should_upgrade", "handle_websocket_upgrade", "on_response_complete"),
         "send_400_response",
     ),
 }
@@ -93,7 +93,7 @@ class Change:
 
 def _attribute(place: str, name: str) -> Change:
     edits = [Edit(place, rf"\bself\.{name}\b", f"self.other_{name}")]
-    if place == CYCLE:
+    if place == CYCLE and name != "response_started":  # which is its own affair
         edits.append(Edit(REQUEST, rf"\b(\w*cycle)\.{name}\b", rf"\1.other_{name}"))
     return Change(f"attribute {name}", "renamed", place, tuple(edits))
 
