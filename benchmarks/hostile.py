@@ -11,6 +11,7 @@ from benchmarks import machine
 from benchmarks.attack import ATTACKS
 from benchmarks.bench import Cell, measure_all, report_to
 from benchmarks.contenders import HUB, python_contenders
+from benchmarks.http_attack import HTTP_ATTACKS
 from benchmarks.report import table
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def _line(title: str, found: Measurement) -> tuple[str, ...]:
 
 def render(found: Sequence[Measurement], seconds: int, environment: Sequence[str]) -> str:
     """Return the report as Markdown; the first measurement is of no attack."""
-    titles = ("nothing", *(attack.title for attack in ATTACKS.values()))
+    feed = (attack.title for attack in ATTACKS.values())
+    titles = ("nothing", *feed, *(attack.title for attack in HTTP_ATTACKS.values()))
     lines = [_line(title, one) for title, one in zip(titles, found, strict=True)]
     parts = (
         "# Hostile clients",
@@ -79,7 +81,9 @@ def _run(options: argparse.Namespace) -> str:
     clients = min(options.clients, machine.raise_descriptor_limit())
     cores = machine.Cores.split()
     hub = next(one for one in python_contenders() if one.key == HUB)
-    cells = [Cell(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS)]
+    cells = [
+        Cell(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS, *HTTP_ATTACKS)
+    ]
     return render(measure_all(cells, cores), options.seconds, machine.describe(cores))
 
 
