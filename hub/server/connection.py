@@ -118,7 +118,7 @@ class Connection(Subscriber, asyncio.Protocol):
                 return
 
     def probe(self) -> None:
-        """See ``Subscriber``. Whoever has not answered the last ping is given up."""
+        """See ``Subscriber``. A client that has not answered the last ping is given up."""
         if not self._ready:
             return
         if not self._alive:
@@ -219,7 +219,7 @@ class Connection(Subscriber, asyncio.Protocol):
         self._deadline = loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take leave; called once by the transport, whoever ended the connection."""
+        """Take leave; called once by the transport, whichever side ended the connection."""
         self._ready = False
         self._flow()
         if self.close_reason is None and isinstance(exc, TimeoutError):  # the kernel's verdict
