@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.http_attack import HTTP_ATTACKS, attack_http
 from benchmarks.servers.feed import PATH
 from benchmarks.wire import CLOSE, read_frame
 
@@ -72,6 +73,10 @@ ATTACKS: Final = {
     "text": Attack("text that is no UTF-8", b"", _masked(0x81, b"\xff\xfe"), frozenset({1007})),
     "unmasked": Attack("frames without a mask", b"", b"\x81\x01x", frozenset({1002})),
     "reserved": Attack("frames with reserved bits", b"", _masked(0xF1, b"x"), frozenset({1002})),
+    "lengths": Attack(
+        "frames whose length is not minimal", b"", b"\x81\xfe\x00\x01" + bytes(4) + b"x",
+        frozenset({1002}),
+    ),
 }  # fmt: skip
 
 
@@ -142,7 +147,11 @@ def main(arguments: Sequence[str]) -> int:
     name, port = arguments
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    json.dump(attack(ATTACKS[name], int(port), over), sys.stdout)
+    if name in HTTP_ATTACKS:
+        ends = attack_http(HTTP_ATTACKS[name], int(port), over)
+    else:
+        ends = attack(ATTACKS[name], int(port), over)
+    json.dump(ends, sys.stdout)
     return 0
 
 

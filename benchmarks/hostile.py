@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import machine, output
 from benchmarks.attack import ATTACKS
 from benchmarks.bench import Case, measure_all, report_to
+from benchmarks.http_attack import HTTP_ATTACKS
 from benchmarks.report import table
 from benchmarks.targets import HUB, python_targets
 
@@ -61,7 +62,8 @@ def _line(title: str, found: Measurement) -> tuple[str, ...]:
 
 def render(found: Sequence[Measurement], seconds: int, environment: Sequence[str]) -> str:
     """Return the report as Markdown; the first measurement is the control, without an attack."""
-    titles = ("nothing", *(attack.title for attack in ATTACKS.values()))
+    feed = (attack.title for attack in ATTACKS.values())
+    titles = ("nothing", *feed, *(attack.title for attack in HTTP_ATTACKS.values()))
     lines = [_line(title, one) for title, one in zip(titles, found, strict=True)]
     parts = (
         "# Hostile clients",
@@ -76,7 +78,8 @@ def _run(options: argparse.Namespace) -> str:
     clients = min(options.clients, machine.raise_descriptor_limit())
     cores = machine.Cores.split()
     hub = next(one for one in python_targets() if one.key == HUB)
-    cases = [Case(hub, clients, options.seconds, attack=name) for name in ("", *ATTACKS)]
+    attacks = ("", *ATTACKS, *HTTP_ATTACKS)
+    cases = [Case(hub, clients, options.seconds, attack=name) for name in attacks]
     return render(measure_all(cases, cores), options.seconds, machine.describe(cores))
 
 

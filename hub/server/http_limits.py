@@ -93,7 +93,8 @@ class HandshakeProtocol(HttpToolsProtocol):
         try:
             if self.transport.is_closing():
                 return
-            if self._behind or self._is_answering():
+            cycle = self.cycle
+            if self._behind or (cycle is not None and not cycle.response_complete):
                 self._set_aside(data)
             else:
                 self._read(data)
@@ -113,15 +114,20 @@ class HandshakeProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         """Have the parser read up to the end of a head, and no further."""
-        while data and not self.transport.is_closing():
-            size = self._size_of_head(data)
+        while data:
+            size = len(data)
+            if self._tail or size < 4 or data.find(_END) != size - 4:  # it is not simply one head
+                size = self._size_of_head(data)
             self._head += size
             super().data_received(data if size == len(data) else data[:size])
             if self.transport.is_closing():
                 return
-            data = self._pass_on(data[size:]) if size < len(data) else b""
+            rest, data = data[size:], b""
+            if rest:
+                data = self._pass_on(rest)
             if self._head > self.HEAD_BYTES:
                 self._refuse(RefusalReason.TOO_LARGE)
+                return
 
     def _size_of_head(self, data: bytes) -> int:
         """Return how much of ``data`` belongs to the head that is being read.

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub.errors import RefusalReason
 from hub.server.http_limits import HandshakeProtocol
@@ -146,6 +148,44 @@ def test_however_requests_are_cut_they_are_read_alike(entry: Entry, size: int) -
     entry.turn(20)
     assert entry.served == [("GET", f"/{n}") for n in range(5)]
     assert spoken(transport).statuses == [200] * 5
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("shift", range(6))
+def test_the_end_of_a_head_is_found_however_it_is_cut(entry: Entry, size: int, shift: int) -> None:
+    entry.hold()
+    transport = entry.connect()
+    sent = request(target="/" + "a" * shift) + request(target="/b")
+    for at in range(0, len(sent), size):
+        transport.receive(sent[at : at + size])
+    assert len(entry.served) == 1  # the other waits for its answer
+    assert len(entry.pending) == 1
+    entry.release()
+    entry.turn(20)
+    assert [target for _, target in entry.served] == ["/" + "a" * shift, "/b"]
+
+
+TOKENS: Final = st.sampled_from(
+    (
+        *(b"GET / HTTP/1.1", b"GET /", b"POST / HTTP/1.0", b"X: y", b"Connection: upgrade"),
+        *(b"Upgrade: websocket", b"Upgrade: h2c", b"\r\n", b"\r\n", b"\r\n", b"\r\n\r\n"),
+        *(b"\r", b"\n", b" ", b":", b"\t"),
+    )
+)
+
+
+@given(st.lists(st.lists(TOKENS, max_size=12).map(b"".join), max_size=5))
+def test_the_parser_ends_no_head_elsewhere(segments: list[bytes]) -> None:
+    entry = Entry()
+    try:
+        entry.hold()
+        transport = entry.connect()
+        for segment in segments:
+            transport.receive(segment)
+        assert len(entry.served) + len(entry.switched) <= 1
+        assert len(spoken(transport).answers) <= 1
+    finally:
+        entry.close()
 
 
 def test_a_request_is_begun_only_when_the_one_before_has_been_answered(entry: Entry) -> None:

@@ -1,26 +1,23 @@
-"""Strangers at the door: requests that never end, are too big, too many or no requests at all."""
+"""Strangers at the entry: requests that never end, are too big, too many or no requests at all."""
 
 from __future__ import annotations
 
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.abc
 import pytest
-from uvicorn import Config
-from uvicorn.server import ServerState
 
 from hub.errors import RefusalReason
-from hub.server.http_limits import HandshakeProtocol, Pending, Turns
+from hub.server.http_limits import HandshakeProtocol, Pending
 from tests.support.clients import client, close_code, handshake, message, receive
-from tests.support.fakes import FakeClock
+from tests.support.entry import Entry
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
-from tests.support.transport import FakeTransport, SteppedLoop
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +111,7 @@ async def test_what_is_no_request_is_answered_and_cut_off(
     assert read or len(request_) > 100_000
 
 
-async def test_refusals_at_the_door_are_counted(server: ServerProcess) -> None:
+async def test_refusals_of_what_is_no_request_are_counted(server: ServerProcess) -> None:
     before = await figures(server)
     async with stranger(server) as stream:
         await stream.send(REFUSED["nonsense"][0])
@@ -265,148 +262,106 @@ def _received(sock: socket.socket) -> bytes:
 # Without a socket
 
 
-class Door:
-    """A protocol at a transport without a socket, in time that a test moves."""
-
-    def __init__(self) -> None:
-        self.loop = SteppedLoop()
-        self.clock = FakeClock()
-        self.refused: list[RefusalReason] = []
-        self.calls = 0
-        self.pending = Pending(self.clock)
-        self.turns = Turns()
-        self.config = Config(
-            self.app, log_config=None, ws="none", lifespan="off", interface="asgi3"
-        )
-        self.state = ServerState()
-
-    async def app(self, scope: Any, receive: Any, send: Callable[..., Any]) -> None:  # noqa: ANN401, ARG002 # ASGI's
-        self.calls += 1
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    def knock(self, capacity: int | None = None) -> FakeTransport:
-        door = self
-
-        class Protocol(HandshakeProtocol):
-            waiting = door.pending
-            turns = door.turns
-            on_refused = staticmethod(lambda reason, _peer: door.refused.append(reason))
-
-        Protocol.capacity = capacity
-        transport = FakeTransport(self.loop)
-        protocol = Protocol(
-            config=self.config, server_state=self.state, app_state={}, _loop=self.loop
-        )
-        transport.set_protocol(protocol)
-        self.loop.do(lambda: protocol.connection_made(transport))
-        return transport
-
-    def wait(self, seconds: float) -> None:
-        self.clock._now += seconds
-        self.loop.do(self.pending.sweep)
-
-
 @pytest.fixture
-def door() -> Iterator[Door]:
-    made = Door()
+def entry() -> Iterator[Entry]:
+    made = Entry()
     yield made
-    made.loop.close()
+    made.close()
 
 
-def test_silence_is_cut_off_after_its_time_and_not_before(door: Door) -> None:
-    transport = door.knock()
-    door.wait(Pending.SECONDS - 0.1)
+def test_silence_is_cut_off_after_its_time_and_not_before(entry: Entry) -> None:
+    transport = entry.connect()
+    entry.wait(Pending.SECONDS - 0.1)
     assert not transport.aborted
-    door.wait(0.1)
+    entry.wait(0.1)
     assert transport.aborted
     assert transport.wire == b""
-    assert len(door.pending) == 0
+    assert len(entry.pending) == 0
 
 
-def test_many_small_headers_are_refused_before_the_head_is_complete(door: Door) -> None:
-    transport = door.knock()
+def test_many_small_headers_are_refused_before_the_head_is_complete(entry: Entry) -> None:
+    transport = entry.connect()
     transport.receive(GET + b"X: y\r\n" * 127)
     assert not transport.is_closing()
     transport.receive(b"X: y\r\n" * 2)
     assert status(bytes(transport.wire)) == 431
-    assert door.refused == [RefusalReason.TOO_LARGE]
+    assert entry.refused == [RefusalReason.TOO_LARGE]
 
 
-def test_who_still_takes_an_answer_is_not_cut_off(door: Door) -> None:
-    transport = door.knock()
+def test_who_still_takes_an_answer_is_not_cut_off(entry: Entry) -> None:
+    transport = entry.connect()
     transport.receive(GET + b"\r\n")
-    door.loop.do(lambda: transport.get_protocol().pause_writing())
+    entry.loop.do(lambda: transport.get_protocol().pause_writing())
     transport.room = 0
-    door.loop.do(lambda: transport.write(b"the rest of it"))
-    door.wait(Pending.SECONDS)
+    entry.loop.do(lambda: transport.write(b"the rest of it"))
+    entry.wait(Pending.SECONDS)
     assert not transport.aborted
     assert transport.is_closing()
 
 
-def test_what_has_begun_and_does_not_end_is_told_so(door: Door) -> None:
-    transport = door.knock()
+def test_what_has_begun_and_does_not_end_is_told_so(entry: Entry) -> None:
+    transport = entry.connect()
     for byte in b"GET /":
         transport.receive(bytes((byte,)))
-        door.wait(1)
+        entry.wait(1)
     assert status(bytes(transport.wire)) == 408
-    assert door.refused == [RefusalReason.TIMEOUT]
+    assert entry.refused == [RefusalReason.TIMEOUT]
     assert transport.is_closing()
 
 
-def test_after_an_answer_the_time_begins_anew(door: Door) -> None:
-    transport = door.knock()
+def test_after_an_answer_the_time_begins_anew(entry: Entry) -> None:
+    transport = entry.connect()
     for number in range(3):
-        door.wait(Pending.SECONDS - 1)
+        entry.wait(Pending.SECONDS - 1)
         transport.receive(GET + b"\r\n")
-        assert door.calls == number + 1
+        assert len(entry.served) == number + 1
     assert not transport.is_closing()
-    door.wait(Pending.SECONDS)
+    entry.wait(Pending.SECONDS)
     assert transport.aborted
 
 
-def test_a_body_that_trickles_on_does_not_keep_the_connection(door: Door) -> None:
-    transport = door.knock()
+def test_a_body_that_trickles_on_does_not_keep_the_connection(entry: Entry) -> None:
+    transport = entry.connect()
     transport.receive(GET + b"Content-Length: 1000\r\n\r\n")
     for _ in range(5):
         transport.receive(b"x")
-        door.wait(1)
+        entry.wait(1)
     assert transport.is_closing()
 
 
-def test_above_the_capacity_it_is_told_at_once(door: Door) -> None:
-    kept = [door.knock(capacity=2) for _ in range(2)]
-    surplus = door.knock(capacity=2)
+def test_above_the_capacity_it_is_told_at_once(entry: Entry) -> None:
+    kept = [entry.connect(capacity=2) for _ in range(2)]
+    surplus = entry.connect(capacity=2)
     assert status(bytes(surplus.wire)) == 503
     assert b"retry-after: 5\r\n" in surplus.wire
     assert surplus.is_closing()
     assert not any(transport.is_closing() for transport in kept)
-    assert door.refused == [RefusalReason.CAPACITY]
+    assert entry.refused == [RefusalReason.CAPACITY]
 
 
-def test_who_hangs_up_is_forgotten(door: Door) -> None:
-    transport = door.knock()
+def test_who_hangs_up_is_forgotten(entry: Entry) -> None:
+    transport = entry.connect()
     transport.reset()
-    assert len(door.pending) == 0
-    assert not door.state.connections
-    door.wait(100)
-    assert door.refused == []
+    assert len(entry.pending) == 0
+    assert not entry.state.connections
+    entry.wait(100)
+    assert entry.refused == []
 
 
-def test_what_comes_after_a_refusal_is_not_read(door: Door) -> None:
-    transport = door.knock()
-    door.loop.do(lambda: transport.get_protocol().data_received(b"\x00"))
+def test_what_comes_after_a_refusal_is_not_read(entry: Entry) -> None:
+    transport = entry.connect()
+    entry.loop.do(lambda: transport.get_protocol().data_received(b"\x00"))
     said = bytes(transport.wire)
     assert status(said) == 400
-    door.loop.do(lambda: transport.get_protocol().data_received(GET + b"\r\n"))
+    entry.loop.do(lambda: transport.get_protocol().data_received(GET + b"\r\n"))
     assert bytes(transport.wire) == said
-    assert door.calls == 0
+    assert entry.served == []
 
 
 # At the end
 
 
-async def test_whoever_was_refused_does_not_keep_the_hub_from_ending_well() -> None:
+async def test_clients_that_were_refused_do_not_keep_the_hub_from_ending_well() -> None:
     attacks = [data for data, _ in REFUSED.values()] * 10
     with start_hub() as server:
         async with AsyncExitStack() as stack:
@@ -442,14 +397,14 @@ async def test_answers_that_nobody_reads_do_not_hold_it_up(seconds: str) -> None
     assert not [line for line in server.log.text.splitlines() if " ERROR " in line]
 
 
-def test_what_is_not_taken_at_the_end_is_given_up_soon(door: Door) -> None:
-    transport = door.knock()
+def test_what_is_not_taken_at_the_end_is_given_up_soon(entry: Entry) -> None:
+    transport = entry.connect()
     transport.room = 0
     transport.receive(GET + b"\r\n")
-    door.loop.do(lambda: transport.get_protocol().shutdown())  # type: ignore[attr-defined]
-    door.loop.skip(0.4)
+    entry.loop.do(lambda: transport.get_protocol().shutdown())  # type: ignore[attr-defined]
+    entry.loop.skip(0.4)
     assert not transport.aborted
-    door.loop.skip(0.2)
+    entry.loop.skip(0.2)
     assert transport.aborted
 
 

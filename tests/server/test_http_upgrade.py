@@ -68,6 +68,26 @@ def test_it_is_refused_behind_a_request_that_is_not_answered_yet(
     assert entry.refused == [RefusalReason.RATE]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("shift", range(6))
+@pytest.mark.parametrize("last", [1, 2, 3, 4, 5])
+def test_it_is_refused_however_the_request_ahead_is_cut(
+    entry: Entry, size: int, shift: int, last: int
+) -> None:
+    entry.hold()
+    transport = entry.connect()
+    ahead = request(target="/" + "a" * shift)
+    for at in range(0, len(ahead) - last, size):
+        transport.receive(ahead[at : min(at + size, len(ahead) - last)])
+    transport.receive(ahead[-last:] + UPGRADE)
+    assert entry.switched == []
+    assert len(entry.served) == 1
+    entry.release()
+    entry.turn(20)
+    assert entry.switched == []
+    assert spoken(transport).statuses == [200, 429]
+
+
 def test_it_is_refused_if_it_has_only_begun_behind_it(entry: Entry) -> None:
     entry.hold()
     transport = entry.connect()
