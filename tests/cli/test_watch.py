@@ -86,9 +86,7 @@ def test_it_fits_into_whatever_terminal_there_is(server: ServerProcess) -> None:
         assert terminal.ended() == 0
 
 
-def test_processes_are_shown_to_a_user_with_a_token(
-    server: ServerProcess, tmp_path: Path
-) -> None:
+def test_processes_are_shown_to_a_user_with_a_token(server: ServerProcess, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text(f"# for the wall\n{TOKEN}\n")
     flags = ("--token-file", str(tokens))
