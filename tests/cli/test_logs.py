@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import anyio
@@ -17,13 +18,13 @@ from tests.support.clients import client, close_code, handshake, message
 from tests.support.servers import PATH, ServerProcess, start_hub
 
 CANARY = "canary-4b1d77e0"
+NAMES = ("", "hub", "uvicorn")
 
 
 @pytest.fixture
 def loggers() -> Iterator[None]:
     """Put back what configuring has changed."""
-    names = ("hub", "uvicorn")
-    kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in names]
+    kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in NAMES]
     yield
     for logger, state in kept:
         logger.__dict__.update(state)
@@ -38,8 +39,8 @@ def records(text: str) -> list[dict[str, Any]]:
 def test_json_lines_have_a_time_a_level_a_logger_and_the_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure_logging("info", access_log=False, form="json")
-    logging.getLogger("hub").warning("Slow client %s: 100%% \n \udcff", "[::1]:80")
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("hub").warning("Slow client %s: 100%% \n \udcff", "[::1]:80")
     (record,) = records(capsys.readouterr().err)
     assert list(record) == ["level", "logger", "message", "time"]
     assert record["level"] == "WARNING"
@@ -50,11 +51,26 @@ def test_json_lines_have_a_time_a_level_a_logger_and_the_message(
 
 @pytest.mark.usefixtures("loggers")
 def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging("info", access_log=False, form="json")
     error = OSError(5, "Input/output error")
-    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
     (record,) = records(capsys.readouterr().err)
     assert "Input/output error" in record["exc_info"]
+
+
+@pytest.mark.usefixtures("loggers")
+def test_what_a_library_warns_of_is_a_line_of_the_log_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved")
+        logging.getLogger("asyncio").info("unimportant")
+    (line,) = records(capsys.readouterr().err)
+    assert line["logger"] == "asyncio"
+    assert line["message"] == "Task exception was never retrieved"
+    with closing(configure_logging("critical", access_log=False, form="json")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved")
+    assert capsys.readouterr().err == ""
 
 
 def throttled(throttle: Throttle, name: str, level: int, message: str) -> str | None:
