@@ -11,7 +11,7 @@ from typing import Final
 
 from hub.cli.log_handler import BackgroundHandler, stream_writer
 
-__all__ = ["FORMATS", "LEVELS", "QueryFilter", "Throttle", "configure_logging"]
+__all__ = ["FORMATS", "LEVELS", "QueryFilter", "TextFormatter", "Throttle", "configure_logging"]
 
 FORMATS: Final = ("text", "json")
 LEVELS: Final = ("critical", "error", "warning", "info", "debug")
@@ -64,6 +64,31 @@ class Throttle(logging.Filter):
         return count < self.LINES
 
 
+class TextFormatter(logging.Formatter):
+    """Writes a record as a line of printable characters, whatever a client has put into it.
+
+    Addresses, paths and error texts are in part what clients have sent, and could command the
+    terminal that shows the log, or forge a line. What is not printable is escaped as in Python.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; only a traceback adds others."""
+        return "\n".join(map(_escaped, super().format(record).split("\n")))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 # overrides
+        """Return the line without the traceback."""
+        return super().formatMessage(record).rstrip().replace("\n", r"\n")
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def configure_logging(level: str, *, access_log: bool, form: str = "text") -> BackgroundHandler:
     """Log to standard error, one line each, for the hub, for uvicorn, and what others warn of.
 
@@ -91,8 +116,8 @@ def configure_logging(level: str, *, access_log: bool, form: str = "text") -> Ba
 
 def _formatter(form: str) -> logging.Formatter:
     if form == "text":
-        return logging.Formatter("%(asctime)s %(levelname)-8s %(message)s")
-    # Imported only where it is asked for.
+        return TextFormatter()
+    # Imported only where it is asked for. It escapes all that is not ASCII.
     formatter: logging.Formatter = pkgutil.resolve_name("pythonjsonlogger.json:JsonFormatter")(
         "%(levelname)s %(name)s %(message)s", rename_fields=_JSON_FIELDS, timestamp="time"
     )
