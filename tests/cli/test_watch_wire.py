@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,6 +26,7 @@ from hub.cli.watch.follower import Follower
 from hub.cli.watch.options import FeedOptions
 from hub.cli.watch.screen import Screen
 from hub.cli.watch.viewer import Phase, State
+from tests.cli.test_watch import pipe
 from tests.support.fakes import FakeClock
 from tests.support.servers import DEADLINE
 from tests.support.terminal import Terminal
@@ -223,3 +225,15 @@ def test_a_hostile_hub_writes_no_control_characters_into_a_pipe() -> None:
         assert second == good
         terminal.press(b"\x03")
         assert terminal.ended() == 0
+
+
+def test_what_is_no_message_is_one_line_beside_those_that_are() -> None:
+    good = json.dumps({"cpu": 12.5, "timestamp": "2025-11-10T12:30:45+00:00"})
+    with hostile_hub("nonsense", NASTY, "[]", good) as address, pipe(address) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{good}\n"
+        process.send_signal(signal.SIGINT)
+        rest, complaints = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert rest == ""
+    assert complaints == "metrics-hub watch: what it sends is no message of a metrics hub\n"
