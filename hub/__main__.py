@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from hub import Hub, Settings, __version__
 from hub.cli.flags import Parser, fail, flags, resolve
@@ -35,9 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(**{n: options[n] for n in Settings.__dataclass_fields__})
     except InvalidValue as error:
         parser.error(str(error))
-    configure_logging(
+    log = configure_logging(
         options["log_level"], access_log=options["access_log"], form=options["log_format"]
     )
+    with contextlib.closing(log):
+        return _serve(settings, options)
+
+
+def _serve(settings: Settings, options: Mapping[str, Any]) -> int:
     try:
         listeners = listen(options["host"], options["port"], stall_timeout=settings.stall_timeout)
     except (OSError, UnicodeError) as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-import logging.config
+import pkgutil
 import sys
 import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["FORMATS", "LEVELS", "QueryFilter", "Throttle", "configure_logging"]
+from hub.cli.log_handler import BackgroundHandler, stream_writer
+
+__all__ = ["FORMATS", "LEVELS", "QueryFilter", "TextFormatter", "Throttle", "configure_logging"]
 
 FORMATS: Final = ("text", "json")
 LEVELS: Final = ("critical", "error", "warning", "info", "debug")
@@ -62,41 +64,61 @@ class Throttle(logging.Filter):
         return count < self.LINES
 
 
-def configure_logging(level: str, *, access_log: bool, form: str = "text") -> None:
-    """Log to standard error, one line each, for the hub and for uvicorn.
+class TextFormatter(logging.Formatter):
+    """Writes a record as a line of printable characters, whatever a client has put into it.
+
+    Addresses, paths and error texts are in part what clients have sent, and could command the
+    terminal that shows the log, or forge a line. What is not printable is escaped as in Python.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; only a traceback adds others."""
+        return "\n".join(map(_escaped, super().format(record).split("\n")))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 # overrides
+        """Return the line without the traceback."""
+        return super().formatMessage(record).rstrip().replace("\n", r"\n")
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def configure_logging(level: str, *, access_log: bool, form: str = "text") -> BackgroundHandler:
+    """Log to standard error, one line each, for the hub, for uvicorn, and what others warn of.
 
     uvicorn logs every handshake as INFO beside what its access log holds. So without an access
     log its loggers begin at WARNING, and lines that are not wanted are not even formatted. With
     one they begin at INFO: below it are the headers of handshakes, with tokens in them.
+
+    Returns:
+        The handler of all of them, to be closed at the end; the interpreter does so too.
     """
     ordinary = "INFO" if access_log else "WARNING"
     quiet = ordinary if level in {"debug", "info"} else level.upper()
-    levels = {"hub": level.upper(), "uvicorn": quiet}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "filters": {"query": {"()": QueryFilter}, "throttle": {"()": Throttle}},
-            "formatters": {
-                "text": {"format": "%(asctime)s %(levelname)-8s %(message)s"},
-                "json": {
-                    "()": "pythonjsonlogger.json.JsonFormatter",
-                    "format": "%(levelname)s %(name)s %(message)s",
-                    "rename_fields": _JSON_FIELDS,
-                    "timestamp": "time",
-                },
-            },
-            "handlers": {
-                "stderr": {
-                    "class": "logging.StreamHandler",
-                    "filters": ["throttle", "query"],
-                    "formatter": form,
-                    "stream": sys.stderr,
-                }
-            },
-            "loggers": {
-                name: {"handlers": ["stderr"], "level": chosen, "propagate": False}
-                for name, chosen in levels.items()
-            },
-        }
+    handler = BackgroundHandler(stream_writer(sys.stderr))
+    handler.setFormatter(_formatter(form))
+    handler.addFilter(Throttle())
+    handler.addFilter(QueryFilter())
+    others = "WARNING" if level in {"debug", "info"} else level.upper()
+    for name, chosen in {"hub": level.upper(), "uvicorn": quiet, "": others}.items():
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(chosen)
+        logger.propagate = False
+    return handler
+
+
+def _formatter(form: str) -> logging.Formatter:
+    if form == "text":
+        return TextFormatter()
+    # Imported only where it is asked for. It escapes all that is not ASCII.
+    formatter: logging.Formatter = pkgutil.resolve_name("pythonjsonlogger.json:JsonFormatter")(
+        "%(levelname)s %(name)s %(message)s", rename_fields=_JSON_FIELDS, timestamp="time"
     )
+    return formatter

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import anyio
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from hub.cli.logs import Throttle, configure_logging
+from hub.cli.logs import FORMATS, Throttle, configure_logging
 from tests.access.test_admission import RESTRICTED, admit_attempt, refusal
 from tests.support.clients import client, close_code, handshake, message
 from tests.support.servers import PATH, ServerProcess, start_hub
 
 CANARY = "canary-4b1d77e0"
+NAMES = ("", "hub", "uvicorn")
 
 
 @pytest.fixture
 def loggers() -> Iterator[None]:
     """Put back what configuring has changed."""
-    names = ("hub", "uvicorn")
-    kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in names]
+    kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in NAMES]
     yield
     for logger, state in kept:
         logger.__dict__.update(state)
@@ -38,8 +43,8 @@ def records(text: str) -> list[dict[str, Any]]:
 def test_json_lines_have_a_time_a_level_a_logger_and_the_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure_logging("info", access_log=False, form="json")
-    logging.getLogger("hub").warning("Slow client %s: 100%% \n \udcff", "[::1]:80")
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("hub").warning("Slow client %s: 100%% \n \udcff", "[::1]:80")
     (record,) = records(capsys.readouterr().err)
     assert list(record) == ["level", "logger", "message", "time"]
     assert record["level"] == "WARNING"
@@ -50,11 +55,50 @@ def test_json_lines_have_a_time_a_level_a_logger_and_the_message(
 
 @pytest.mark.usefixtures("loggers")
 def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging("info", access_log=False, form="json")
     error = OSError(5, "Input/output error")
-    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
     (record,) = records(capsys.readouterr().err)
     assert "Input/output error" in record["exc_info"]
+
+
+@pytest.mark.usefixtures("loggers")
+def test_what_a_library_warns_of_is_a_line_of_the_log_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with closing(configure_logging("info", access_log=False, form="json")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved")
+        logging.getLogger("asyncio").info("unimportant")
+    (line,) = records(capsys.readouterr().err)
+    assert line["logger"] == "asyncio"
+    assert line["message"] == "Task exception was never retrieved"
+    with closing(configure_logging("critical", access_log=False, form="json")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("loggers")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(), form=st.sampled_from(FORMATS))
+@example("\x9b31m\x1b]0;owned\x07\x7f\u2028\u202e\udcff\r\n2025-11-10 INFO forged", "text")
+@example("\x9b31m\x1b]0;owned\x07\x7f\u2028\u202e\udcff\r\n2025-11-10 INFO forged", "json")
+def test_whatever_a_client_is_called_a_line_is_one_line_of_printable_characters(
+    name: str, form: str
+) -> None:
+    stream = io.StringIO()
+    with (
+        contextlib.redirect_stderr(stream),
+        closing(configure_logging("info", access_log=True, form=form)),
+    ):
+        logging.getLogger("hub").warning("Slow client %s: dropping its oldest frames", name)
+        logging.getLogger("uvicorn.access").info('%s - "%s %s"', name, "GET", "/")
+        error = ValueError(name)
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application\n", exc_info=error)
+    slow, access, *more = stream.getvalue().removesuffix("\n").split("\n")
+    assert all(line.isprintable() for line in (slow, access, *more))
+    assert "Slow client" in slow
+    assert "GET" in access
+    assert more[0].endswith("Exception in ASGI application") or form == "json"
 
 
 def throttled(throttle: Throttle, name: str, level: int, message: str) -> str | None:
@@ -100,6 +144,19 @@ def test_a_hub_that_logs_in_json_writes_nothing_else() -> None:
     assert "Public WS client connected. Total: 1" in said
     assert "Hub stopped" in said
     assert {line["logger"] for line in lines} >= {"hub", "uvicorn.error"}
+
+
+async def test_addresses_that_a_proxy_passes_on_cannot_command_a_terminal() -> None:
+    flags = ("--access-log", "--trusted-proxies", "127.0.0.1", "--connect-rate", "1/minute")
+    with start_hub(*flags) as server:
+        forwarded = "X-Forwarded-For: \x9b31mowned\x9c"  # the parser takes no other controls
+        for _ in range(2):  # the second is refused
+            await raw(server, handshake(PATH, "Connection: close", forwarded))
+        await raw(server, f"GET /livez HTTP/1.0\r\n{forwarded}\r\n\r\n".encode("latin-1"))
+        await server.logged("/livez")
+        await server.stopped()
+    assert "owned" in server.log.text
+    assert all(line.isprintable() for line in server.log.text.split("\n"))
 
 
 async def visit(server: ServerProcess) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -13,16 +15,22 @@ import anyio
 import pytest
 from rich.console import Console
 from websockets.asyncio.client import connect
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.datastructures import Headers, MultipleValuesError
+from websockets.exceptions import (
+    ConnectionClosedError,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.frames import Close
 from websockets.http11 import Response
 
 from hub.cli.watch.disconnection import FeedRefused
 from hub.cli.watch.follower import Follower
+from hub.cli.watch.message import Message
 from hub.cli.watch.options import FeedOptions
 from hub.cli.watch.screen import Screen
-from hub.cli.watch.viewer import Message, Phase, State
+from hub.cli.watch.viewer import Phase, State
 from tests.support.fakes import FakeClock, settle
 
 TOKEN: Final = "canary-watch-77aa"  # noqa: S105 # of a hub that is not there
@@ -32,7 +40,7 @@ class FakeFeed:
     """A connection whose messages a test puts in; what is no text ends it."""
 
     def __init__(self) -> None:
-        self.sent: asyncio.Queue[str | Exception] = asyncio.Queue()
+        self.sent: asyncio.Queue[str | bytes | Exception] = asyncio.Queue()
 
     def say(self, second: int, **content: object) -> str:
         stamp = f"2025-11-10T12:30:{second:02}.000000+00:00"
@@ -40,8 +48,7 @@ class FakeFeed:
         self.sent.put_nowait(text)
         return text
 
-    async def recv(self, *, decode: bool) -> str:
-        assert decode
+    async def recv(self) -> str | bytes:
         said = await self.sent.get()
         if isinstance(said, Exception):
             raise said
@@ -255,25 +262,111 @@ async def test_where_the_hub_keeps_less_of_the_past_it_goes_without() -> None:
     assert stage.urls[1] == "ws://hub/api/system/metrics?metrics=cpu"
 
 
+UNREADABLE: Final = State(Phase.UNREADABLE, "what it sends is no message of a metrics hub")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "no JSON",
-        "[]",
-        "{}",
-        '{"timestamp":"soon"}',
-        "[1]",
-        '"x"',
-        "null",
-        "1",
-        '{"timestamp":"2025-11-10T12:30:45"}',
+        "no JSON", "", b"\xff", b"", "[]", "{}", "[1]", '"x"', "null", "1", "[" * 100_000,
+        '{"timestamp":"soon"}', '{"timestamp":1}', '{"timestamp":["2025-11-10T12:30:45+00:00"]}',
+        '{"timestamp":"2025-11-10T12:30:45"}', '{"timestamp":"2025-11-10T12:30:45+01:00"}',
+        '[["timestamp","2025-11-10T12:30:45+00:00"]]',
+        *(
+            f'{{"cpu":{value},"timestamp":"2025-11-10T12:30:45.000000+00:00"}}'
+            for value in (
+                "Infinity", "-Infinity", "NaN", "1e999", "9" * 400, "9" * 5000, '"\x1b"',
+                "[" * 100 + "]" * 100, "[" * 100_000 + "]" * 100_000,
+            )
+        ),
+    ],
+    ids=lambda text: str(text[:30]),
+)  # fmt: skip
+async def test_what_is_no_message_is_told_once_and_the_view_goes_on(
+    text: str | bytes,
+) -> None:
+    stage = Stage()
+    feed = stage.answer()
+    for _ in range(5):
+        feed.sent.put_nowait(text)
+    async with stage.playing():
+        assert stage.states == [State(Phase.CONNECTING), UNREADABLE]
+        said = feed.say(1, cpu=1.0)
+        await settle()
+        assert stage.states[2:] == [State(Phase.LIVE)]
+        assert stage.messages == [said]
+
+
+async def test_a_connection_over_which_nothing_but_nonsense_comes_is_given_up() -> None:
+    stage = Stage()
+    feed = stage.answer()
+    async with stage.playing():
+        for _ in range(10):
+            feed.sent.put_nowait("nonsense")
+            await stage.clock.advance(1)
+        assert stage.states[1:] == [
+            UNREADABLE, State(Phase.RECONNECTING, UNREADABLE.reason, 0.5),
+            *[State(Phase.RECONNECTING, "Connection refused", 1.0)],
+        ]  # fmt: skip
+
+
+async def test_a_time_that_the_hub_does_not_take_back_is_forgotten() -> None:
+    stage = Stage(FeedOptions("ws://hub", history=60))
+    feed = stage.answer()
+    feed.say(1)
+    feed.sent.put_nowait(ConnectionClosedError(None, None))
+    stage.answers.append(refusal(400, {"error": "since must be", "parameter": "since"}))
+    again = stage.answer()
+    async with stage.playing():
+        await stage.clock.advance(0.5)
+        again.say(2)
+        await settle()
+        assert stage.states[-1] == State(Phase.LIVE)
+    assert stage.urls[2] == "ws://hub/api/system/metrics"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InvalidURI("http://hub", "scheme isn't ws or wss"), "what answers speaks no WebSocket"),
+        (InvalidMessage("no HTTP"), "what answers speaks no WebSocket"),
+        (ValueError("a redirect to ws://["), "what answers speaks no WebSocket"),
+        (MultipleValuesError("Location"), "what answers speaks no WebSocket"),
+        (
+            ConnectionClosedError(None, Close(1011, "keepalive ping timeout")),
+            "given up: keepalive ping timeout",
+        ),
+        (ssl.SSLCertVerificationError(1, "self-signed certificate"), "self-signed certificate"),
+        (ConnectionResetError(104, "as it were"), "Connection reset by peer"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (TimeoutError("timed out during opening handshake"), "timed out during opening handshake"),
+        (OSError(), "no answer"),
+        (refusal(503, b"[" * 100_000), "the hub answers 503 Reason"),
+        (refusal(503, {"error": ["no", "text"]}), "the hub answers 503 Reason"),
+        (refusal(503, b"\xff\xfe"), "the hub answers 503 Reason"),
+        (refusal(503, b'{"error":NaN}'), "the hub answers 503 Reason"),
     ],
 )
-async def test_what_is_no_feed_is_told_so(text: str) -> None:
+async def test_whatever_a_server_answers_is_a_reason_to_try_again(
+    error: Exception, reason: str
+) -> None:
     stage = Stage()
-    stage.answer().sent.put_nowait(text)
-    with pytest.raises(FeedRefused, match="no messages of a metrics hub"):
-        await stage.follower.run()
+    stage.answers.append(error)
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.RECONNECTING, reason, 0.5)
+
+
+async def test_messages_that_have_come_already_do_not_hold_the_loop() -> None:
+    stage = Stage()
+    feed = stage.answer()
+    turns = 0
+    async with stage.playing():
+        for number in range(50):
+            feed.say(number)
+        while len(stage.messages) < 50:
+            await asyncio.sleep(0)
+            turns += 1
+    assert turns >= 50
 
 
 @pytest.mark.parametrize(

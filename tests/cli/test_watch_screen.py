@@ -6,30 +6,40 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
+from hub.cli.watch import cells
+from hub.cli.watch.message import Message
 from hub.cli.watch.screen import Screen
-from hub.cli.watch.viewer import Message, Phase, State
+from hub.cli.watch.viewer import Phase, State
 from tests.support.fakes import FakeClock
+
+STAMP: Final = "2025-11-10T12:30:45.123456+00:00"
+
+
+def written(*messages: Mapping[str, Any], width: int = 60, state: State | None = None) -> str:
+    """Return what a terminal is sent after messages, without colours."""
+    console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True)
+    screen = Screen("ws://hub", clock=FakeClock(), console=console)
+    screen.on_state(state or State(Phase.LIVE))
+    for content in messages:
+        screen.show(Message.read(json.dumps({**content, "timestamp": STAMP})))
+    with console.capture() as shown:
+        console.print(screen.render())
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.get())
 
 
 def drawn(content: Mapping[str, Any], *, width: int = 60, state: State | None = None) -> str:
     """Return what a screen shows after a message, line by line."""
-    stamped = {**content, "timestamp": "2025-11-10T12:30:45.123456+00:00"}
-    console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True)
-    screen = Screen("ws://hub", clock=FakeClock(), console=console)
-    screen.on_state(state or State(Phase.LIVE))
-    screen.show(Message(json.dumps(stamped), stamped))
-    with console.capture() as shown:
-        console.print(screen.render())
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.get())
-    assert "\x1b" not in text
+    text = written(content, width=width, state=state)
+    assert all(line.isprintable() for line in text.split("\n"))
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
@@ -85,25 +95,105 @@ def test_names_cannot_command_the_terminal() -> None:
     assert text.count("[red]") == 2, "markup is text"
 
 
-@pytest.mark.parametrize("name", ["load", "network", "cores", "disks", "memory_bytes", "other"])
-@given(
-    value=st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(-1e300, 1e300)
-        | st.text(max_size=10),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-        max_leaves=5,
-    )
+NAMES: Final = (
+    "cpu", "load", "memory_bytes", "network", "disk_io", "cores", "disks", "processes", "errors",
+    "error", "seq", "timestamp",
 )  # fmt: skip
+
+LEAVES: Final = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**299), 10**299)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.sampled_from([NASTY, 10**299, -(10**299), 1.7e308, -1.7e308, 5e-324])
+)
+
+KEYS: Final = st.text() | st.sampled_from(
+    [NASTY, "total", "used", "received_bytes_per_second", "read_bytes_per_second", "pid", "name"]
+)
+
+VALUES: Final = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+CONTENTS: Final = st.dictionaries(st.sampled_from(NAMES) | KEYS, VALUES)
+
+
+@settings(max_examples=50)
+@given(
+    messages=st.lists(
+        st.dictionaries(st.sampled_from(NAMES) | KEYS, VALUES), min_size=1, max_size=3
+    ),
+    width=st.integers(20, 120),
+)
+def test_whatever_a_message_says_the_terminal_is_sent_nothing_but_letters(
+    messages: list[dict[str, Any]], width: int
+) -> None:
+    text = written(*messages, width=width)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert all(cell_len(line) <= width for line in text.split("\n"))
+
+
+def test_one_module_alone_hands_text_to_rich() -> None:
+    package = Path(cells.__file__).parent
+    makers = {path.name for path in package.glob("*.py") if "rich.text" in path.read_text()}
+    makers |= {path.name for path in package.glob("*.py") if "rich.table" in path.read_text()}
+    assert makers == {"cells.py"}
+
+
+@pytest.mark.parametrize(
+    "name", ["load", "network", "cores", "disks", "memory_bytes", "processes", "other"]
+)
+@given(value=VALUES)
 def test_values_of_any_shape_are_shown_somehow(name: str, value: object) -> None:
     assert drawn({name: value}).startswith("ws://hub")
+
+
+@given(reason=st.text(), title=st.text(min_size=1))
+def test_whatever_a_server_gives_as_a_reason_the_terminal_is_sent_nothing_but_letters(
+    reason: str, title: str
+) -> None:
+    console = Console(file=io.StringIO(), width=60, height=40, force_terminal=True)
+    screen = Screen(title, clock=FakeClock(), console=console)
+    screen.on_state(State(Phase.RECONNECTING, reason, 1.0))
+    with console.capture() as shown:
+        console.print(screen.render())
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.get())
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+def test_a_message_of_many_names_costs_no_more_than_the_screen_is_high() -> None:
+    console = Console(file=io.StringIO(), width=60, height=20, force_terminal=True)
+    screen = Screen("ws://hub", clock=FakeClock(), console=console)
+    for number in range(3):
+        many = {f"{number}-{name}": 1.0 for name in range(5000)} | {
+            "processes": [{"pid": 1}] * 5000
+        }
+        screen.show(Message.read(json.dumps({**many, "timestamp": STAMP})))
+    assert len(screen._trends) == 256
+    with console.capture() as shown:
+        console.print(screen.render())
+    assert shown.get().count("\n") < 50
+
+
+def test_the_past_of_a_family_is_kept_while_the_names_beside_it_change() -> None:
+    console = Console(file=io.StringIO(), width=60, height=20, force_terminal=True)
+    screen = Screen("ws://hub", clock=FakeClock(), console=console)
+    for number in range(1000):
+        content = {"cpu": 1.0, f"name {number}": 1.0, "timestamp": STAMP}
+        screen.show(Message.read(json.dumps(content)))
+    assert len(screen._trends["cpu"]) == 500
 
 
 def test_a_terminal_without_unicode_gets_plain_letters() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")  # and no letter more
     console = Console(file=file, width=60, height=20, force_terminal=True)
     screen = Screen("ws://hub", clock=FakeClock(), console=console)
-    content = {"cpu": 100.0, "timestamp": datetime.now().astimezone().isoformat()}
-    screen.show(Message("", content))
+    screen.show(Message.read(json.dumps({"cpu": 100.0, "timestamp": STAMP})))
     console.print(screen.render())
     file.flush()
 
@@ -113,7 +203,7 @@ async def test_what_comes_in_a_burst_is_drawn_once() -> None:
     console = Console(file=io.StringIO(), width=60, height=20, force_terminal=True)
     with Screen("ws://hub", clock=clock, console=console) as screen:
         for number in range(100):
-            screen.show(Message("", {"cpu": float(number), "timestamp": ""}))
+            screen.show(Message.read(json.dumps({"cpu": float(number), "timestamp": STAMP})))
         assert clock.pending == 1
         await clock.advance(0.1)
         assert clock.pending == 0

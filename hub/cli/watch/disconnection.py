@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+import ssl
 from dataclasses import dataclass
 from typing import Final
 
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
 
+from hub.cli.watch.message import Value, read_object
 from hub.errors import CloseReason
 
 __all__ = ["Disconnection", "FeedRefused"]
@@ -31,7 +32,7 @@ _MAX_RETRY_SECONDS: Final = 3600.0
 
 
 class FeedRefused(Exception):
-    """The hub refuses, and will refuse the next time; the text is its own, in one line."""
+    """The hub refuses, and will refuse the next time; the text is the hub's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Disconnection:
     """Why a connection has ended, or has not come about.
 
     Attributes:
-        reason: in one line.
+        reason: partly in the server's own words, which may hold anything.
         seconds: for how long the hub asks not to be called again.
         parameter: the parameter of the request that the hub does not accept; empty if it is none.
         final: whether another attempt would end in the same way.
@@ -54,31 +55,36 @@ class Disconnection:
     def from_refusal(cls, response: Response) -> Disconnection:
         """Read why the hub, or a proxy before it, refuses the handshake."""
         try:
-            body = dict(json.loads(response.body))
-        except (ValueError, TypeError):
+            body = read_object(bytes(response.body or b""))
+        except ValueError:
             body = {}
-        status = response.status_code
+        answer = f"the hub answers {response.status_code} {response.reason_phrase}"
         return cls(
-            str(body.get("error", f"the hub answers {status} {response.reason_phrase}")),
+            _text(body.get("error"), answer),
             seconds=_retry_seconds(response.headers.get_all("Retry-After")),
-            parameter=str(body.get("parameter", "")),
-            final=status in _FINAL_STATUSES,
+            parameter=_text(body.get("parameter"), ""),
+            final=response.status_code in _FINAL_STATUSES,
         )
 
     @classmethod
     def from_close(cls, closed: ConnectionClosed) -> Disconnection:
-        """Read why an open connection was closed."""
+        """Read why an open connection was closed, by the hub or by this side."""
         if closed.rcvd is None:
-            return cls("connection lost")
+            return cls(f"given up: {closed.sent.reason}" if closed.sent else "connection lost")
         reason = closed.rcvd.reason or f"closed with {closed.rcvd.code}"
         return cls(reason, final=closed.rcvd.code in _FINAL_CODES)
 
     @classmethod
     def from_os_error(cls, error: OSError) -> Disconnection:
         """Read the system's own words, which the event loop's hide."""
-        if error.errno is not None and error.errno > 0:
-            return cls(os.strerror(error.errno))
+        number = error.errno or 0
+        if number > 0 and not isinstance(error, ssl.SSLError):  # whose numbers are its own
+            return cls(os.strerror(number))
         return cls(error.strerror or str(error) or "no answer")
+
+
+def _text(value: Value, default: str) -> str:
+    return value if isinstance(value, str) else default
 
 
 def _retry_seconds(values: list[str]) -> float:

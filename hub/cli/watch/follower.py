@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import AsyncExitStack
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 import anyio
+from anyio.lowlevel import checkpoint
 from websockets.asyncio import client
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+)
 
 from hub.access.host_policy import is_loopback
 from hub.cli.watch.disconnection import Disconnection, FeedRefused
+from hub.cli.watch.message import Message
 from hub.cli.watch.options import FeedOptions
-from hub.cli.watch.viewer import Message, Phase, State, Viewer
+from hub.cli.watch.viewer import Phase, State, Viewer
 from hub.clock import Clock, Timer
 
 __all__ = ["Follower"]
@@ -31,6 +39,9 @@ _DEFAULT_SPACING: Final = 60.0
 _MAX_SPACING: Final = 3600.0
 """Seconds between the messages of a view at the most; timestamps further apart say nothing."""
 
+# The library would log what a server does wrong, in the server's own words, into the view.
+_SILENCE: Final = logging.Logger("hub.watch", logging.CRITICAL + 1)  # noqa: LOG001 # unregistered
+
 
 class Follower:
     """Follows a feed for as long as it runs.
@@ -38,7 +49,8 @@ class Follower:
     After a lost connection it waits for a random time, longer from one attempt to the next, and
     then asks for what came since the newest message it has seen: none comes twice, and none is
     missed that the hub still has. Without a message for three intervals the feed is stale; after
-    twice that time again the connection is given up for a new one.
+    twice that time again the connection is given up for a new one. What comes and is no message
+    does not count as one, and does not end the view.
 
     Args:
         options: what to follow.
@@ -66,8 +78,8 @@ class Follower:
         self._state = State(Phase.CONNECTING)
         # Seconds of the past to ask for until there is a message; 0 once the hub has refused it.
         self._history = options.history
-        # Timestamp of the newest message, with which to resume; empty until there is one.
-        self._newest = ""
+        # The newest message, after which to resume; None until there is one.
+        self._newest: Message | None = None
         # Seconds between messages, or None until that is known.
         interval = options.parameters.get("interval")
         self._spacing = float(interval) if interval else None
@@ -85,8 +97,8 @@ class Follower:
         self._viewer.on_state(self._state)
         while True:
             disconnection = await self._run_connection()
-            if disconnection.parameter == "history" and self._history:
-                self._history = 0  # the hub keeps less than that
+            if disconnection.parameter in self._past():
+                self._history, self._newest = 0, None  # the hub keeps less than that
                 continue
             if disconnection.final:
                 raise FeedRefused(disconnection.reason)
@@ -101,59 +113,75 @@ class Follower:
 
     async def _run_connection(self) -> Disconnection:
         """Connect, and take messages until the connection ends; return why it has."""
-        address = self._options.address(self._past())
-        host = urlsplit(address).hostname or ""
+        stack = AsyncExitStack()
         try:
-            async with self._connect(
-                address,
-                additional_headers=self._options.headers,
-                compression=None,
-                proxy=None if is_loopback(host) else True,
-                close_timeout=1,
-            ) as connection:
-                return await self._receive(connection)
+            return await self._receive(await self._open(stack))
         except InvalidStatus as refused:
             return Disconnection.from_refusal(refused.response)
         except ConnectionClosed as closed:
             return Disconnection.from_close(closed)
         except OSError as error:  # TimeoutError is one
             return Disconnection.from_os_error(error)
-        except (InvalidHandshake, InvalidMessage):
+        except WebSocketException:
             return Disconnection("what answers speaks no WebSocket")
+        finally:
+            with anyio.CancelScope(shield=True):  # a user who quits says so; see ``close_timeout``
+                await stack.aclose()
+
+    async def _open(self, stack: AsyncExitStack) -> client.ClientConnection:
+        address = self._options.address(self._past())
+        connecting = self._connect(
+            address,
+            additional_headers=self._options.headers,
+            compression=None,
+            proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
+            close_timeout=1,
+            logger=_SILENCE,
+        )
+        try:
+            return await stack.enter_async_context(connecting)
+        except OSError:  # some are a ValueError as well
+            raise
+        except (ValueError, LookupError) as error:  # of two redirects at once, or to no address
+            raise InvalidHandshake from error
 
     def _past(self) -> dict[str, str]:
         """Return the parameters that ask for the past."""
-        if self._newest:
-            return {"since": self._newest}
+        if self._newest is not None:
+            return {"since": self._newest.timestamp}
         return {"history": str(self._history)} if self._history else {}
 
     async def _receive(self, connection: client.ClientConnection) -> Disconnection:
         with anyio.CancelScope() as scope:
             try:
+                self._restart_timer(scope)
                 while True:
-                    self._restart_timer(scope)
-                    self._take(await connection.recv(decode=True))
+                    self._take(await connection.recv(), scope)
+                    await checkpoint()  # what has come already is had without waiting
             finally:
                 self._cancel_timer()
-        return Disconnection("the hub is silent")
+        unreadable = self._state.phase is Phase.UNREADABLE
+        return Disconnection(self._state.reason if unreadable else "the hub is silent")
 
-    def _take(self, text: str) -> None:
+    def _take(self, data: str | bytes, connection: anyio.CancelScope) -> None:
         try:
-            message = Message.read(text)
+            message = Message.read(data)
         except ValueError:
-            raise FeedRefused("what it sends are no messages of a metrics hub") from None
-        if self._newest and self._spacing is None:
-            spacing = (message.time - datetime.fromisoformat(self._newest)).total_seconds()
+            self._set_state(State(Phase.UNREADABLE, "what it sends is no message of a metrics hub"))
+            return
+        if self._newest is not None and self._spacing is None:
+            spacing = (message.time - self._newest.time).total_seconds()
             self._spacing = spacing if 0 < spacing <= _MAX_SPACING else None
-        self._newest = message.timestamp
+        self._newest = message
         self._backoff = _MIN_BACKOFF
+        self._restart_timer(connection)
         self._set_state(State(Phase.LIVE))
         self._viewer.show(message)
 
     def _restart_timer(self, connection: anyio.CancelScope) -> None:
         """Let the feed be stale after some silence, and end the connection after some more."""
         # The first message comes at once.
-        spacing = self._spacing or (_DEFAULT_SPACING if self._newest else 0.0)
+        spacing = self._spacing or (_DEFAULT_SPACING if self._newest is not None else 0.0)
         silence = max(_MIN_SILENCE, 3 * spacing)
 
         def on_silence() -> None:

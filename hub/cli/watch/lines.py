@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from hub.cli.watch.viewer import Message, Phase, State
+from hub.cli.watch.message import Message
+from hub.cli.watch.viewer import Phase, State
 from hub.text import one_line
 
 __all__ = ["Lines", "OutputClosed"]
@@ -18,7 +19,7 @@ class Lines:
     """A viewer that writes each message as it came, in a line on standard output.
 
     A slow reader holds up this process alone: it then takes nothing from the hub, which drops the
-    oldest messages. Why there is no connection is written on standard error.
+    oldest messages. What is wrong with the connection is written on standard error.
 
     Args:
         program: name of this process, with which lines on standard error begin.
@@ -42,5 +43,9 @@ class Lines:
     def on_state(self, state: State) -> None:
         """See ``Viewer``."""
         if state.phase is Phase.RECONNECTING:
-            text = f"{self._program}: {state.reason}; next try in {state.seconds:.0f} s"
-            sys.stderr.write(f"{one_line(text, 300)}\n")
+            self._complain(f"{state.reason}; next try in {state.seconds:.0f} s")
+        elif state.phase is Phase.UNREADABLE:
+            self._complain(state.reason)
+
+    def _complain(self, text: str) -> None:
+        sys.stderr.write(one_line(f"{self._program}: {text}", 300) + "\n")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Self, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final, Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console
 from rich.live import Live
-from rich.measure import Measurement
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from hub.cli.watch.viewer import Message, Phase, State
+from hub.cli.watch.cells import (
+    Block,
+    Cell,
+    Column,
+    Row,
+    Sparkline,
+    bar,
+    grid,
+    stack,
+    text,
+)
+from hub.cli.watch.message import Message, Value
+from hub.cli.watch.viewer import Phase, State
 from hub.clock import Clock, Timer
-from hub.text import one_line
 
 __all__ = ["Screen"]
 
@@ -27,11 +35,11 @@ _RATES: Final = {
     "network": {"received_bytes_per_second": "received", "sent_bytes_per_second": "sent"},
     "disk_io": {"read_bytes_per_second": "read", "write_bytes_per_second": "written"},
 }
-_RAMPS: Final = ("▁▂▃▄▅▆▇█", "_.-=+*#@")
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _STYLES: Final = {
     Phase.CONNECTING: "dim",
     Phase.LIVE: "green",
+    Phase.UNREADABLE: "red",
     Phase.STALE: "red",
     Phase.RECONNECTING: "red",
 }
@@ -39,9 +47,14 @@ _DRAW_SECONDS: Final = 0.05
 _TREND_POINTS: Final = 500
 """Values kept for a sparkline: more than the widest terminal shows."""
 
-_NAME_LENGTH: Final = 24
+_MAX_TRENDS: Final = 256
+"""Sparklines of which the past is kept, whatever names a server thinks of."""
 
-_Row: TypeAlias = tuple[str, RenderableType, str]
+_LABEL_LENGTH: Final = 40
+_MEMBER_LENGTH: Final = 24
+_PROCESS_LENGTH: Final = 60
+_FIGURE_LENGTH: Final = 24
+_TITLE_LENGTH: Final = 80
 
 
 class Screen:
@@ -62,9 +75,9 @@ class Screen:
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         # State of the connection as of the last change.
         self._state = State(Phase.CONNECTING)
-        # What the newest message says; empty until there is one.
-        self._content: Mapping[str, Any] = {}
-        # Values of the past by the name of the row that shows them, oldest first.
+        # The newest message, or None until there is one.
+        self._message: Message | None = None
+        # Values of the past, oldest first, by the name of the row that shows them.
         self._trends: dict[str, deque[float]] = {}
         # Runs from the first change that is not drawn yet until it is.
         self._timer: Timer | None = None
@@ -81,9 +94,9 @@ class Screen:
 
     def show(self, message: Message) -> None:
         """See ``Viewer``."""
-        self._content = message.content
-        for name, value in _numbers(message.content):
-            self._trends.setdefault(name, deque(maxlen=_TREND_POINTS)).append(value)
+        self._message = message
+        for name, value in islice(_numbers(message.content), _MAX_TRENDS):
+            self._remember(name, value)
         self._draw_soon()
 
     def on_state(self, state: State) -> None:
@@ -100,95 +113,95 @@ class Screen:
         if self._timer is None:
             self._timer = self._clock.call_later(_DRAW_SECONDS, self.draw)
 
-    def render(self) -> RenderableType:
-        """Return the whole screen as of now."""
-        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(ratio=1)
-        table.add_column(justify="right", no_wrap=True, min_width=12)
-        for name, value in self._content.items():
-            for label, picture, figure in self._rows(name, value):
-                table.add_row(Text(label), picture, figure)
-        processes = self._content.get("processes")
-        below = [_processes(processes)] if processes else []
-        return Group(self._head(), table, Text(), *below)
+    def _remember(self, name: str, value: float) -> None:
+        trend = self._trends.pop(name, None) or deque(maxlen=_TREND_POINTS)
+        self._trends[name] = trend  # at the end: the first has not been heard of for longest
+        trend.append(value)
+        if len(self._trends) > _MAX_TRENDS:
+            del self._trends[next(iter(self._trends))]
 
-    def _head(self) -> RenderableType:
+    def render(self) -> Block:
+        """Return the whole screen as of now."""
+        columns = [
+            Column(style="bold", no_wrap=True),
+            Column(ratio=1),
+            Column(justify="right", no_wrap=True, min_width=12),
+        ]
+        content = self._message.content if self._message else {}
+        rows = (row for name, value in content.items() for row in self._rows(name, value))
+        # Rows below the terminal's end would only cost time, and a server may send thousands.
+        table = grid(columns, islice(rows, self._console.height))
+        processes = _processes(content.get("processes"), self._console.height)
+        below = [_process_table(processes)] if processes else []
+        return stack(*self._head(), table, text(""), *below)
+
+    def _head(self) -> Iterator[Block]:
         """Show what is followed, the connection's state and the values' time; below, a reason."""
         state = self._state
-        time = str(self._content.get("timestamp", ""))[11:19]
-        soon = f"; next try in {math.ceil(state.seconds)} s" if state.seconds else ""
-        head = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        head.add_column(ratio=1, no_wrap=True)
-        head.add_column(no_wrap=True)
-        head.add_column(justify="right", no_wrap=True)
+        time = f"{self._message.time:%H:%M:%S} UTC" if self._message else ""
         mark = "*" if self._console.options.ascii_only else "●"
-        phase = Text(f"{mark} {state.phase.capitalize()}", _STYLES[state.phase])
-        head.add_row(Text(_clean(self._title, 80), "bold"), phase, f"{time} UTC" if time else "")
-        return Group(head, Text(_clean(state.reason + soon, 200), "red", no_wrap=True))
+        columns = [
+            Column(ratio=1, no_wrap=True),
+            Column(no_wrap=True),
+            Column(justify="right", no_wrap=True),
+        ]
+        title = text(self._title, "bold", length=_TITLE_LENGTH)
+        phase = text(f"{mark} {state.phase.capitalize()}", _STYLES[state.phase])
+        yield grid(columns, [(title, phase, text(time))])
+        soon = f"; next try in {math.ceil(state.seconds)} s" if state.seconds else ""
+        yield text(state.reason + soon, "red", wrap=False)
 
-    def _rows(self, name: str, value: object) -> Iterator[_Row]:
+    def _rows(self, name: str, value: Value) -> Iterator[Row]:
         """Show a family in as many rows as it takes."""
         if value is None:
-            yield name, Text(self._failure(name), "red"), "-"
+            yield _label(name), text(self._failure(name), "red"), text("-")
         elif name == "error":
-            yield name, Text(_clean(str(value), 200), "red"), ""
+            yield _label(name), text(str(value), "red"), text("")
         elif name not in _NOT_IN_TABLE:
-            known = list(self._known(name, value))
-            yield from known or [(name, Text(_clean(json.dumps(value), 200)), "")]
+            known = self._known(name, value)
+            unknown = _label(name), text(json.dumps(value)), text("")
+            first = next(known, unknown)
+            yield from (first, *known)
 
-    def _known(self, name: str, value: object) -> Iterator[_Row]:
+    def _known(self, name: str, value: Value) -> Iterator[Row]:
         """Show a family whose value has the shape that its name promises, else nothing."""
         match name, value:
             case _, int() | float():
                 share = name in _PERCENTAGES
                 figure = _percent(value) if share else f"{value:,.4g}"
-                yield name, self._spark(name, 100 if share else None), figure
+                yield _label(name), self._trend(name, 100.0 if share else None), _figure(figure)
             case "load", [int() | float(), int() | float(), int() | float()]:
-                yield name, self._spark(name), " ".join(f"{one:.2f}" for one in value)
+                figure = " ".join(f"{one:.2f}" for one in value)
+                yield _label(name), self._trend(name), _figure(figure)
             case "memory_bytes", {"total": int(total), "used": int(used)} if total > 0:
-                yield name, _bar(100 * used / total), f"{_bytes(used)} of {_bytes(total)}"
+                figure = f"{_bytes(used)} of {_bytes(total)}"
+                yield _label(name), bar(100 * (float(used) / total)), _figure(figure)
             case (("network" | "disk_io"), dict()):
                 for key, label in _RATES[name].items():
                     rate = f"{_bytes(_number(value.get(key)) or 0)}/s"
-                    yield f"{name} {label}", self._spark(f"{name} {key}"), rate
+                    yield _label(f"{name} {label}"), self._trend(f"{name} {key}"), _figure(rate)
             case "cores", list():
                 yield from _bars((f"core {number}", share) for number, share in enumerate(value))
             case "disks", dict():
                 yield from _bars(value.items())
 
     def _failure(self, name: str) -> str:
-        return _clean(str(self._content.get("errors", {}).get(name, "")), 200)
+        errors = self._message.content.get("errors") if self._message else None
+        return str(errors.get(name, "")) if isinstance(errors, dict) else ""
 
-    def _spark(self, name: str, top: float | None = None) -> RenderableType:
-        return _Spark(self._trends.get(name, ()), top)
-
-
-class _Spark:
-    """A line of blocks, each as high as a value: the newest, as many as the column is wide.
-
-    Args:
-        values: oldest first.
-        top: the value of the highest block; by default the highest value shown.
-    """
-
-    def __init__(self, values: Sequence[float], top: float | None) -> None:
-        self._values = values
-        self._top = top
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        ramp = _RAMPS[options.ascii_only]
-        shown = list(self._values)[-options.max_width :]
-        top = self._top or max(shown, default=0) or 1
-        steps = [min(len(ramp) - 1, int(len(ramp) * max(0, value) / top)) for value in shown]
-        line = "".join(ramp[step] for step in steps)
-        yield Text(line.rjust(options.max_width), "cyan", no_wrap=True)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(1, options.max_width)
+    def _trend(self, name: str, top: float | None = None) -> Sparkline:
+        return Sparkline(self._trends.get(name, ()), top)
 
 
-def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _label(name: str) -> Cell:
+    return text(name, length=_LABEL_LENGTH)
+
+
+def _figure(figure: str) -> Cell:
+    return text(figure, length=_FIGURE_LENGTH)
+
+
+def _numbers(content: Mapping[str, Value]) -> Iterator[tuple[str, float]]:
     """Find the numbers that have a sparkline, by the name of its row."""
     for name, value in content.items():
         found = {name: value}
@@ -202,33 +215,48 @@ def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield key, number
 
 
-def _number(value: object) -> float | None:
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_one else None  # type: ignore[arg-type] # just checked
+def _number(value: Value) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
 
 
-def _bars(shares: Iterable[tuple[str, object]]) -> Iterator[_Row]:
+def _bars(shares: Iterable[tuple[str, Value]]) -> Iterator[Row]:
     for name, share in shares:
-        yield _clean(name, _NAME_LENGTH), _bar(share), _percent(share)
+        yield (
+            text(name, length=_MEMBER_LENGTH),
+            bar(_number(share) or 0.0),
+            _figure(_percent(share)),
+        )
 
 
-def _bar(value: object) -> RenderableType:
-    return ProgressBar(total=100, completed=_number(value) or 0, complete_style="cyan")
+def _processes(value: Value, most: int) -> list[dict[str, Value]]:
+    if not isinstance(value, list):
+        return []
+    return [process for process in value[:most] if isinstance(process, dict)]
 
 
-def _processes(processes: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("pid", "name", "cpu", "memory"):
-        side = "left" if title == "name" else "right"
-        table.add_column(title, justify=side, ratio=1 if title == "name" else None)  # type: ignore[arg-type]
-    for one in processes:
-        name = Text(_clean(str(one.get("name", "")), 60), no_wrap=True)
-        shares = _percent(one.get("cpu")), _percent(one.get("memory"))
-        table.add_row(str(one.get("pid", "")), name, *shares)
-    return table
+def _process_table(processes: Iterable[Mapping[str, Value]]) -> Block:
+    columns = [
+        Column(justify="right"),
+        Column(ratio=1, no_wrap=True),
+        Column(justify="right"),
+        Column(justify="right"),
+    ]
+    heading = [text(title, "dim") for title in ("pid", "name", "cpu", "memory")]
+    return grid(columns, [heading, *map(_process_row, processes)])
 
 
-def _percent(value: object) -> str:
+def _process_row(process: Mapping[str, Value]) -> Row:
+    return (
+        _figure(str(process.get("pid", ""))),
+        text(str(process.get("name", "")), length=_PROCESS_LENGTH),
+        _figure(_percent(process.get("cpu"))),
+        _figure(_percent(process.get("memory"))),
+    )
+
+
+def _percent(value: Value) -> str:
     share = _number(value)
     return "-" if share is None else f"{share:.1f} %"
 
@@ -236,8 +264,3 @@ def _percent(value: object) -> str:
 def _bytes(count: float) -> str:
     power = min(len(_UNITS) - 1, int(math.log10(max(count, 1)) / 3))
     return f"{count / 1000**power:.3g} {_UNITS[power]}"
-
-
-def _clean(text: str, length: int) -> str:
-    """Make a name from the hub fit for a terminal, which it could command otherwise."""
-    return one_line(text, length)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-__all__ = ["Message", "Phase", "State", "Viewer"]
+from hub.cli.watch.message import Message
+
+__all__ = ["Phase", "State", "Viewer"]
 
 
 class Phase(StrEnum):
@@ -17,6 +16,7 @@ class Phase(StrEnum):
 
     CONNECTING = "connecting"
     LIVE = "live"
+    UNREADABLE = "unreadable"
     STALE = "stale"
     RECONNECTING = "reconnecting"
 
@@ -27,7 +27,8 @@ class State:
 
     Attributes:
         phase: the state in one word.
-        reason: why there is no connection, in one line; empty while there is one.
+        reason: what is wrong, partly in the server's own words, which may hold anything; empty
+            while nothing is.
         seconds: time until the next attempt to connect, or 0 where none is due.
     """
 
@@ -36,47 +37,12 @@ class State:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message of the feed.
-
-    Attributes:
-        text: the message as it came.
-        content: what it says, by name of the family.
-    """
-
-    text: str
-    content: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, text: str) -> Message:
-        """Read a message.
-
-        Raises:
-            ValueError: the text is no message of a metrics hub.
-        """
-        try:
-            message = cls(text, dict(json.loads(text)))
-            known = message.time.utcoffset() is not None
-        except (TypeError, KeyError):
-            known = False
-        if not known:
-            raise ValueError("no message of a metrics hub")
-        return message
-
-    @property
-    def timestamp(self) -> str:
-        """When the sample was taken, as the hub writes it."""
-        return str(self.content["timestamp"])
-
-    @property
-    def time(self) -> datetime:
-        """When the sample was taken, in UTC."""
-        return datetime.fromisoformat(self.timestamp)
-
-
 class Viewer(Protocol):
-    """Shows a feed, or hands it on."""
+    """Shows a feed, or hands it on.
+
+    What it is given was written by a server that may want to command the terminal: a viewer
+    cleans every text before it shows it.
+    """
 
     def show(self, message: Message) -> None:
         """Take the next message; they come in the order of time."""
