@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = [
     "SECRET", "AtCapacity", "CloseReason", "InvalidValue", "RefusalReason", "Refused",
-    "StreamClosed", "UnknownParameter",
+    "ServedElsewhere", "StreamClosed", "UnknownParameter",
 ]  # fmt: skip
 
 SECRET: Final = object()
@@ -57,7 +57,9 @@ class RefusalReason(StrEnum):
     ADDRESS = "address", 429
     RATE = "rate", 429
     TOO_LARGE = "too_large", 431
+    VIEW_SHARE = "view_share", 429
     CAPACITY = "capacity", 503
+    LOOP = "loop", 503
     STOPPING = "stopping", 503
     VIEWS = "views", 503
 
@@ -90,6 +92,13 @@ class AtCapacity(Refused):
 
     def __init__(self, text: str) -> None:
         super().__init__(RefusalReason.VIEWS, text, retry_after=5)
+
+
+class ServedElsewhere(Refused, RuntimeError):
+    """The hub serves another event loop, which another thread runs."""
+
+    def __init__(self) -> None:
+        super().__init__(RefusalReason.LOOP, "a hub serves one event loop at a time")
 
 
 def _named(field: str) -> str:

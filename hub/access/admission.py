@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
+from hub.access.address import client_address, network, peer_name
 from hub.access.host_policy import HostPolicy
 from hub.access.rate_limit import RateLimiter, parse_rate
+from hub.access.shares import ClientShares, ViewShares
 from hub.clock import Clock
 from hub.errors import RefusalReason, Refused
 from hub.histogram import Distribution, Histogram
@@ -31,7 +32,6 @@ __all__ = [
     "Ticket",
     "Transport",
     "descriptor_limit",
-    "peer_name",
 ]  # fmt: skip
 
 _logger = logging.getLogger("hub")
@@ -43,6 +43,7 @@ _BEARER: Final = "bearer."
 _RESERVE: Final = 256
 """Descriptors that are not for clients: handshakes under way, the sampler's files, listeners."""
 
+_WRONG_TOKENS: Final = "10/minute"
 _RETRY_SECONDS: Final = 5
 _LOG_SECONDS: Final = 10.0
 _BOUNDS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
@@ -123,6 +124,8 @@ class Admission:
         allow_origin: pages that may call it, beside those of the host that they call.
         max_clients: how many clients there may be; None is what descriptors allow.
         max_clients_per_ip: how many of them may have the same address, or None.
+        max_views_per_ip: how many different views of their own choice clients of the same address
+            may follow, or None.
         connect_rate: how often one address may come, such as ``20/second``, or None.
     """
 
@@ -136,6 +139,7 @@ class Admission:
         allow_origin: Iterable[str] = (),
         max_clients: int | None = None,
         max_clients_per_ip: int | None = None,
+        max_views_per_ip: int | None = None,
         connect_rate: str | None = None,
     ) -> None:
         self._clock = clock
@@ -143,13 +147,14 @@ class Admission:
         self._host_policy = HostPolicy(allow_host, allow_origin)
         self._tokens = [_digest(token.encode()) for token in tokens]
         self._limit = max_clients or descriptor_limit(_RESERVE)
-        self._limit_per_ip = max_clients_per_ip
+        self._client_shares = ClientShares(max_clients_per_ip)
+        self._view_shares = ViewShares(max_views_per_ip)
         self._connect_rate = connect_rate
         self._rate: RateLimiter | None = None
         if connect_rate is not None:
             self._rate = RateLimiter(parse_rate("connect_rate", connect_rate), clock.monotonic)
+        self._wrong_tokens = RateLimiter(parse_rate("wrong tokens", _WRONG_TOKENS), clock.monotonic)
         self._clients = dict.fromkeys(Transport, 0)  # how many there are now
-        self._by_network: Counter[str] = Counter()  # how many of them, by their common address
         self._durations = {transport: Histogram(_BOUNDS) for transport in Transport}
         self._refused: Counter[RefusalReason] = Counter()
         # One function for all tickets of a transport.
@@ -183,58 +188,69 @@ class Admission:
         """
         if self._draining():
             raise Refused(RefusalReason.STOPPING, "the hub is stopping", retry_after=_RETRY_SECONDS)
-        host = _host(scope)
-        wait = self._rate.hit(_network(host)) if self._rate is not None and host else 0
-        if wait:
-            text = f"more than {self._connect_rate} from one address"
-            raise Refused(RefusalReason.RATE, text, retry_after=wait)
+        if self._rate is not None:
+            _hit(self._rate, scope, f"more than {self._connect_rate} from one address")
 
     def authenticate(self, scope: Scope) -> None:
         """Let only clients pass that have a token, in a header or as a browser's subprotocol.
 
-        Raises:
-            Refused: there is none, or a wrong one.
-        """
-        given = _digest(_token(scope["headers"], scope.get("subprotocols", ())))
-        # All are compared, so that the time it takes says nothing about any.
-        if not sum([hmac.compare_digest(given, token) for token in self._tokens]):
-            raise Refused(
-                RefusalReason.TOKEN, "a valid token is needed: Authorization: Bearer TOKEN"
-            )
+        A right one always passes, however many wrong ones have come from the same address.
 
-    def acquire(self, scope: Scope, transport: Transport | None) -> Ticket:
+        Raises:
+            Refused: there is none, or a wrong one, or there were too many of those.
+        """
+        token = _token(scope["headers"], scope.get("subprotocols", ()))
+        given = _digest(token)
+        # All are compared, so that the time it takes says nothing about any.
+        if sum([hmac.compare_digest(given, known) for known in self._tokens]):
+            return
+        if token:
+            text = f"more than {_WRONG_TOKENS} wrong tokens from one address"
+            _hit(self._wrong_tokens, scope, text)
+        raise Refused(RefusalReason.TOKEN, "a valid token is needed: Authorization: Bearer TOKEN")
+
+    def acquire(
+        self, scope: Scope, transport: Transport | None, view: Hashable | None = None
+    ) -> Ticket:
         """Give a client a place, which it has until it releases its ticket.
 
-        A request that is answered at once (no ``transport``) takes none.
+        Args:
+            scope: of the client's request.
+            transport: how it follows; None for a request that is answered at once, without a place.
+            view: what it follows, if that counts for its address.
 
         Raises:
-            Refused: there is none left, in all or for its address.
+            Refused: there is no place left, in all or for its address.
         """
-        host, port, now = _host(scope), _port(scope), self._clock.monotonic()
+        (host, port), now = client_address(scope), self._clock.monotonic()
         if transport is None:
             return Ticket(host, port, now)
         if self._limit is not None and sum(self._clients.values()) >= self._limit:
             text = f"{self._limit} clients are connected, which is the limit"
             raise Refused(RefusalReason.CAPACITY, text, retry_after=_RETRY_SECONDS)
-        if self._limit_per_ip is not None and host:
-            self._acquire_network(_network(host), self._limit_per_ip)
+        self._client_shares.acquire(host)
+        on_release = self._releases[transport]
+        if view is not None:
+            self._acquire_view(host, view)
+            on_release = partial(self._release_view, transport, view)
         self._clients[transport] += 1
-        return Ticket(host, port, now, self._releases[transport])
+        return Ticket(host, port, now, on_release)
 
-    def _acquire_network(self, network: str, limit: int) -> None:
-        if self._by_network[network] >= limit:
-            text = f"{limit} clients of one address are connected, which is the limit"
-            raise Refused(RefusalReason.ADDRESS, text, retry_after=_RETRY_SECONDS)
-        self._by_network[network] += 1
+    def _acquire_view(self, host: str, view: Hashable) -> None:
+        try:
+            self._view_shares.acquire(host, view)
+        except Refused:
+            self._client_shares.release(host)
+            raise
+
+    def _release_view(self, transport: Transport, view: Hashable, ticket: Ticket) -> None:
+        self._view_shares.release(ticket.host, view)
+        self._release(transport, ticket)
 
     def _release(self, transport: Transport, ticket: Ticket) -> None:
+        self._client_shares.release(ticket.host)
         self._clients[transport] -= 1
         self._durations[transport].observe(self._clock.monotonic() - ticket.since)
-        if self._limit_per_ip is not None and ticket.host:
-            network = _network(ticket.host)
-            self._by_network[network] -= 1
-            if not self._by_network[network]:
-                del self._by_network[network]
 
     def refused(self, reason: RefusalReason, peer: str) -> None:
         """Count a caller that was not let in; of many in a short time only the first is logged."""
@@ -248,36 +264,11 @@ class Admission:
         self._said_at, self._unsaid = now, 0
 
 
-def peer_name(address: Sequence[Any] | None) -> str:
-    """Return a client's address as it is written in the log."""
-    if not address:
-        return "of unknown address"
-    host, *port = map(str, address)
-    known = [number for number in port[:1] if number not in {"0", "None"}]  # proxies name no port
-    return ":".join((f"[{host}]" if ":" in host else host, *known))
-
-
-def _host(scope: Scope) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-def _port(scope: Scope) -> int:
-    client = scope.get("client")
-    return int(client[1] or 0) if client else 0
-
-
-def _network(host: str) -> str:
-    """Return what addresses have in common that are one subscriber's line: IPv6 by /64."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))
+def _hit(limiter: RateLimiter, scope: Scope, text: str) -> None:
+    """Count one more of a client's address, if it has one; refuse it where there are too many."""
+    host, _ = client_address(scope)
+    if host and (wait := limiter.hit(network(host))):
+        raise Refused(RefusalReason.RATE, text, retry_after=wait)
 
 
 def descriptor_limit(reserve: int) -> int | None:

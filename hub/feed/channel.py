@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from hub.errors import AtCapacity
 from hub.feed.catalog import Catalog
 from hub.feed.delivery import Round
+from hub.feed.demand import Demand
 from hub.feed.history import History
 from hub.feed.replay import read_windows
 from hub.feed.subscriber import Backlog, Subscriber
 from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
+from hub.feed.view_limit import ViewLimit
 from hub.feed.window import Window
 from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
@@ -62,11 +63,8 @@ class Channel:
 
     def _catch_up(self) -> Iterator[None]:
         """Take in the window that is being filled and the one before, then let subscribers join."""
-        history, ticks = self._history, self.view.ticks
-        first = history.window(history.end - 1, ticks)
-        if ticks > 1 and first > history.start:
-            first = history.window(first - 1, ticks)
-        for ended in read_windows(history, self._window, first):
+        first = self._history.newest_window(self.view.ticks)
+        for ended in read_windows(self._history, self._window, first):
             if ended is not None:
                 self._encode(ended)
             else:
@@ -216,14 +214,22 @@ class Channels:
     """The views that have subscribers, each with its channel.
 
     Args:
-        limit: how many there may be.
+        limit: says whether there may be another.
         history: what there was before.
+        demand: is told which families a view has shown that is gone.
         slicer: runs what takes long.
     """
 
-    def __init__(self, limit: int, history: History, slicer: TimeSlicer) -> None:
+    def __init__(
+        self,
+        limit: ViewLimit,
+        history: History,
+        demand: Demand,
+        slicer: TimeSlicer,
+    ) -> None:
         self._limit = limit
         self._history = history
+        self._demand = demand
         self._slicer = slicer
         self._channels: dict[View, Channel] = {}
 
@@ -237,20 +243,12 @@ class Channels:
 
     @property
     def wanted(self) -> set[str]:
-        """The names of all metrics that any view shows."""
-        return {name for view in self._channels for name in view.metrics}
+        """The names of all metrics that any view shows, or has shown until a while ago."""
+        return self._demand.names.union(*(view.metrics for view in self._channels))
 
     def check_capacity(self, view: View) -> None:
-        """Say whether there is room for a view.
-
-        Raises:
-            AtCapacity: as many others are live as may be.
-        """
-        if view not in self._channels and len(self._channels) >= self._limit:
-            raise AtCapacity(
-                f"{self._limit} different views are live, which is the limit: "
-                "ask for one that others have, or come back later"
-            )
+        """Raise AtCapacity if there is no room for a view."""
+        self._limit.check(view, self._channels.keys())
 
     def open(self, view: View, catalog: Catalog, *, resumed: bool) -> Channel:
         """Return a view's channel, which is made if there is none.
@@ -275,6 +273,7 @@ class Channels:
             return False
         if not channel:
             del self._channels[subscriber.view]
+            self._demand.want(subscriber.view.metrics)
         return True
 
     def update(self, snapshot: Snapshot) -> list[Round]:

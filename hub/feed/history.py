@@ -98,6 +98,16 @@ class History:
             return self._next(position, number, ticks)
         return first
 
+    def newest_window(self, ticks: int) -> int:
+        """Return where to begin in order to see the newest window of ``ticks`` that is over.
+
+        That is where it begins itself, or else the one that is being filled.
+        """
+        first = self.window(self.end - 1, ticks) if self.end else 0
+        if ticks > 1 and first > self.start:
+            first = self.window(first - 1, ticks)
+        return first
+
     def _first(self, position: int, number: int, ticks: int) -> int:
         """Return the first of the snapshots before ``position`` that are all of its window."""
         for begin in reversed(self._runs):

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from hub.clock import Clock, SystemClock
-from hub.errors import AtCapacity, CloseReason
+from hub.errors import AtCapacity, CloseReason, ServedElsewhere
 from hub.feed.catalog import Catalog
 from hub.feed.channel import Channels
 from hub.feed.delivery import Delivery
+from hub.feed.demand import Demand
 from hub.feed.history import History
+from hub.feed.latest import LatestFrames
 from hub.feed.liveness import EpisodeLog, Keepalive, StallWatch, close_gradually
 from hub.feed.query import build_query
 from hub.feed.reader import HostTicket, QueuedSubscriber
@@ -22,6 +24,7 @@ from hub.feed.statistics import HubStatistics, LagMeter, Ledger
 from hub.feed.subscriber import Subscriber
 from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import DEFAULT_METRICS, Frame, View
+from hub.feed.view_limit import ViewLimit
 from hub.sampling.collector import Collector, ThreadCollector
 from hub.sampling.metric import Metric
 from hub.sampling.sampler import Sampler
@@ -64,9 +67,8 @@ class Hub:
         self.watch = StallWatch(self.settings.stall_timeout, self.clock)
         # The recent past, of this life and of those before.
         self.history = History(max(1, round(self.settings.history / self.settings.interval)))
-        self._collector = collector or ThreadCollector(
-            timeout=_collection_timeout(self.settings.interval), clock=self.clock
-        )
+        self._collector = collector or _thread_collector(self.settings, self.clock)
+        self.view_limit = ViewLimit(self.settings.views)
         self._catalog = Catalog((), self.settings.interval, self.settings.history)
         self._public = self._catalog  # as far as no token is needed
         for metric in standard_metrics(self.settings) if metrics is None else metrics:
@@ -85,7 +87,9 @@ class Hub:
         self._task: asyncio.Task[None] | None = None  # runs the sampler
         self._delivery = Delivery(self.clock)
         self.slicer = TimeSlicer(self.clock)  # runs what takes long, such as replays
-        self._channels = Channels(self.settings.views, self.history, self.slicer)
+        demand = Demand(self.clock)
+        self.latest_frames = LatestFrames(self.history, demand, self.slicer)  # for requests
+        self._channels = Channels(self.view_limit, self.history, demand, self.slicer)
 
     # What it offers
 
@@ -141,14 +145,14 @@ class Hub:
         """Start sampling on the running event loop; while it does, a no-op.
 
         Raises:
-            RuntimeError: the hub serves another event loop that is still running.
+            ServedElsewhere: the hub serves another event loop that is still running.
         """
         task = self._task
         if task is not None and not task.done():
             if task.get_loop() is asyncio.get_running_loop():
                 return
             if task.get_loop().is_running():
-                raise RuntimeError("a hub serves one event loop at a time")
+                raise ServedElsewhere
         self._reset()
         # An empty context: the task outlives the request that happens to start it.
         self._task = asyncio.get_running_loop().create_task(
@@ -190,12 +194,9 @@ class Hub:
 
     async def _sample(self) -> None:
         self._sampler = Sampler(
-            interval=self.settings.interval,
-            demand=self.demand,
-            publish=self.publish,
-            collector=self._collector,
-            clock=self.clock,
-        )
+            interval=self.settings.interval, demand=self.demand, publish=self.publish,
+            collector=self._collector, clock=self.clock,
+        )  # fmt: skip
         for timer in (self._keepalive, self._lag):
             timer.start()
         try:
@@ -217,6 +218,7 @@ class Hub:
         self.latest, self._latest_at = snapshot, self.clock.monotonic()
         self.history.append(snapshot)
         self._delivery.start(self._channels.update(snapshot))
+        self.latest_frames.update()
 
     # Its subscribers
 
@@ -289,6 +291,7 @@ class Hub:
             self.remove(subscriber)
 
 
-def _collection_timeout(interval: float) -> float:
-    """Return how many seconds collecting may take: half an interval, but 0.5 to 5."""
-    return min(max(0.5, interval / 2), 5.0)
+def _thread_collector(settings: Settings, clock: Clock) -> ThreadCollector:
+    """Return a collector that may take half an interval, but 0.5 to 5 seconds."""
+    timeout = min(max(0.5, settings.interval / 2), 5.0)
+    return ThreadCollector(timeout=timeout, clock=clock)

@@ -16,7 +16,8 @@ from typing import Final
 import anyio
 import uvicorn
 
-from hub.access.admission import Admission, descriptor_limit, peer_name
+from hub.access.address import peer_name
+from hub.access.admission import Admission, descriptor_limit
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH

@@ -6,19 +6,14 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-import anyio
 import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from hub.access.admission import Ticket
-from hub.errors import StreamClosed
+from hub.errors import Refused
 from hub.feed.hub import Hub
-from hub.feed.liveness import EpisodeLog
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
-from hub.feed.reader import QueuedSubscriber
 from hub.feed.replay import replay_snapshots
-from hub.feed.view import Frame, View
 from hub.sampling.snapshot import Snapshot, Value
 from hub.web.entry import Entry, Way
 from hub.web.openapi import asyncapi, openapi
@@ -26,7 +21,7 @@ from hub.web.prometheus import Telemetry
 
 __all__ = ["FeedAPI", "HealthAPI"]
 
-_WAIT_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 3.0
 """How long a request for the latest message may wait: families that no view shows yet have to be
 sampled first, at the next tick or two."""
 
@@ -47,7 +42,7 @@ class FeedAPI:
     """
 
     _LATEST: Final = Way(LATEST)
-    _HISTORY: Final = Way(COLUMNS, shows_view=False)
+    _HISTORY: Final = Way(COLUMNS)
     _RESTRICTED: Final = Way(FEED, restricted=True, follows=True)
 
     def __init__(self, hub: Hub, entry: Entry) -> None:
@@ -56,8 +51,9 @@ class FeedAPI:
 
     async def latest(self, request: Request) -> Response:
         """Answer with the latest message of a view, or with 304 to a client that has it already."""
-        query, ticket = self._entry.enter(request.scope, self._LATEST)
-        frame = await self._frame(query.view, ticket)
+        query, _ = self._entry.enter(request.scope, self._LATEST)
+        kinds = self._hub.catalog().kinds(query.view.metrics)
+        frame = await self._hub.latest_frames.get(query.view, kinds, _WAIT_SECONDS)
         if frame is None:
             return JSONResponse({"error": "there is no sample yet"}, 503, _RETRY_AFTER)
         tag = f'"{hashlib.blake2b(frame.payload, digest_size=12).hexdigest()}"'
@@ -66,35 +62,19 @@ class FeedAPI:
             return Response(None, 304, headers)
         return Response(frame.payload, 200, headers, "application/json")
 
-    async def _frame(self, view: View, ticket: Ticket) -> Frame | None:
-        """Subscribe for as long as one message takes."""
-        subscriber = QueuedSubscriber(view, 1, EpisodeLog(), ticket=ticket)
-        self._hub.add(subscriber)
-        try:
-            with anyio.move_on_after(_WAIT_SECONDS):
-                return await subscriber.receive()
-        except StreamClosed:
-            pass
-        finally:
-            self._hub.remove(subscriber)
-            ticket.release()
-        return None
-
     async def restricted(self, request: Request) -> Response:
         """Say what is wrong with a request for the authenticated feed, if only the protocol is.
 
         Browsers do not tell pages why a WebSocket was refused; this does.
         """
-        _, ticket = self._entry.enter(request.scope, self._RESTRICTED)
-        ticket.release()
+        self._entry.enter(request.scope, self._RESTRICTED)
         protocol = {"Upgrade": "websocket", "Connection": "Upgrade"}
         headers = protocol if request.scope["http_version"].startswith("1") else {}
         return JSONResponse({"error": "this feed takes a WebSocket"}, 426, headers)
 
     async def history(self, request: Request) -> Response:
         """Answer with the past of a view in columns, one of timestamps and one for each metric."""
-        query, ticket = self._entry.enter(request.scope, self._HISTORY)
-        ticket.release()
+        query, _ = self._entry.enter(request.scope, self._HISTORY)
         columns = self._columns(query)
         return StreamingResponse(columns, 200, {"Cache-Control": "no-cache"}, "application/json")
 
@@ -164,8 +144,11 @@ class HealthAPI:
 
     async def ready(self, _request: Request) -> Response:
         """Answer with 200 if clients may be sent here, else with 503 and the reason."""
-        self._hub.start()
-        reason = self._hub.unready()
+        try:
+            self._hub.start()
+            reason = self._hub.unready()
+        except Refused as error:
+            reason = str(error)
         if reason is None:
             return PlainTextResponse("ready\n", headers=_UNCACHED)
         return PlainTextResponse(f"not ready: {reason}\n", 503, headers=_UNCACHED)

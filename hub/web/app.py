@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         allow_origin=settings.allow_origin,
         max_clients=settings.max_clients,
         max_clients_per_ip=settings.max_clients_per_ip,
+        max_views_per_ip=max(1, settings.views // 2),
         connect_rate=settings.connect_rate,
     )
     app = Starlette(

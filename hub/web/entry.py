@@ -13,6 +13,8 @@ from hub.errors import InvalidValue
 from hub.feed.catalog import Catalog
 from hub.feed.hub import Hub
 from hub.feed.query import FEED, LATEST, FeedQuery, Parameter, parse, read
+from hub.feed.view import View
+from hub.web.page.views import page_views
 
 __all__ = ["Entry", "Way"]
 
@@ -26,11 +28,11 @@ class Way:
     Attributes:
         parameters: what the query may say.
         restricted: whether it needs a token, and then opens all families.
-        follows: whether it is an attempt to follow the feed, which may come too often.
+        follows: whether it is an attempt to follow the feed, which may come too often, and needs
+            room for its view.
         transport: how its client follows, and then takes a place; None for a request that is
             answered at once.
         resumes: whether a Last-Event-ID says where to go on.
-        shows_view: whether a view is live for it, for which there has to be room.
     """
 
     parameters: Sequence[Parameter] = LATEST
@@ -38,7 +40,6 @@ class Way:
     follows: bool = False
     transport: Transport | None = None
     resumes: bool = False
-    shows_view: bool = True
 
     @classmethod
     def to_follow(
@@ -59,8 +60,9 @@ class Entry:
     def __init__(self, hub: Hub, admission: Admission) -> None:
         self._hub = hub
         self._admission = admission
-        # What an empty query asks for, by whether a token opens all families.
-        self._defaults: dict[bool, tuple[Catalog, FeedQuery]] = {}
+        # By whether a token opens all families: what may be asked for, and what an empty query is.
+        self._catalogs: dict[bool, Catalog] = {}
+        self._defaults: dict[bool, FeedQuery] = {}
 
     def check(self, scope: Scope) -> None:
         """Let a request pass that needs nothing of the feed: by Host and Origin alone.
@@ -74,8 +76,8 @@ class Entry:
         """Let a request come in on its way; return what it asks for, and its ticket.
 
         Everything is checked in the same order on every way: host and origin, rate, token, query,
-        room for the view; then the hub is started, and the client has its place. The caller is to
-        release the ticket once the client has gone.
+        room for the view; then the hub is started, and the client has its place. A request that
+        is answered at once has none. The caller is to release the ticket once the client has gone.
 
         Raises:
             InvalidValue: the query asks for what the hub does not offer.
@@ -87,13 +89,19 @@ class Entry:
         if way.restricted:
             self._admission.authenticate(scope)
         query = self._read(scope, way)
-        if way.shows_view:
+        if way.follows:
             self._hub.check_view_capacity(query.view)
         self._hub.start()
-        return query, self._admission.acquire(scope, way.transport)
+        view = None if query.view in self._hub.view_limit.reserved else query.view
+        return query, self._admission.acquire(scope, way.transport, view)
 
     def _read(self, scope: Scope, way: Way) -> FeedQuery:
         catalog = self._hub.catalog(restricted=way.restricted)
+        if catalog is not self._catalogs.get(way.restricted):
+            self._catalogs[way.restricted] = catalog
+            self._defaults.pop(way.restricted, None)
+            default = View(catalog.default_metrics)
+            self._hub.view_limit.reserved.update((default, *page_views(catalog)))
         query = self._parse(scope["query_string"], way, catalog)
         return _resumed(query, scope, catalog) if way.resumes else query
 
@@ -101,10 +109,9 @@ class Entry:
         if text or way.parameters is not FEED:
             return parse(text, way.parameters, catalog)
         known = self._defaults.get(way.restricted)  # most clients ask for nothing particular
-        if known is None or known[0] is not catalog:
-            known = catalog, parse(text, FEED, catalog)
-            self._defaults[way.restricted] = known
-        return known[1]
+        if known is None:
+            known = self._defaults[way.restricted] = parse(text, FEED, catalog)
+        return known
 
 
 def _resumed(query: FeedQuery, scope: Scope, catalog: Catalog) -> FeedQuery:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.access.admission import Admission, peer_name
+from hub.access.address import peer_name
+from hub.access.admission import Admission
 from hub.errors import InvalidValue, RefusalReason, Refused
 
 __all__ = ["Guard"]
+
+_logger = logging.getLogger("hub")
 
 _STRANGE: Final = (RefusalReason.HOST, RefusalReason.ORIGIN)
 """Reasons for which a page may not even read why it was refused."""
 
 
+_FAILURE: Final = JSONResponse({"error": "the hub failed to answer; its log says why"}, 500)
+
+
 class Guard:
     """ASGI middleware that answers for what is refused behind it, and shares answers with pages.
+
+    What fails behind it is one line of the log, and an answer if there was none.
 
     A refusal comes before a WebSocket is accepted: as an HTTP response where the server can, else
     as its bare 403. Pages of other origins that may come in may also read what is answered.
@@ -52,6 +63,19 @@ class Guard:
             self._admission.refused(reason, peer_name(scope.get("client")))
             with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for it
                 await _answer(error, scope, receive, send if reason in _STRANGE else answer)
+        except ClientDisconnect:
+            pass
+        except HTTPException:  # the framework's own way to answer
+            raise
+        except Exception as error:
+            _log_failure(scope, error)
+            with contextlib.suppress(OSError, RuntimeError):  # it has been answered already
+                await _FAILURE(scope, receive, answer)
+
+
+def _log_failure(scope: Scope, error: Exception) -> None:
+    _logger.error("Request for %s failed: %r", scope["path"], error)
+    _logger.debug("Where it was", exc_info=error)
 
 
 def _shared(scope: Scope, send: Send) -> Send:

@@ -7,6 +7,7 @@ A scrape reads what is there; it samples nothing.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -29,6 +30,8 @@ from hub.sampling.snapshot import Snapshot
 
 __all__ = ["Telemetry"]
 
+_VERSION: Final = re.compile(r"version=[0-9]{1,9}(\.[0-9]{1,9}){1,3}")
+
 _PERCENTAGES: Final = {
     "cpu": "Processor time used, of all processors.",
     "memory": "Memory used.",
@@ -50,8 +53,12 @@ class Telemetry(Collector):
         self._admission = admission
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """Return all figures as text, and its media type, in the format that ``accept`` prefers."""
-        encode, media_type = choose_encoder(accept)
+        """Return all figures as text, and its media type, in the format that ``accept`` prefers.
+
+        Formats whose version is no number are none that it prefers: the library fails on them.
+        """
+        formats = [one for one in accept.split(",") if _has_sound_version(one)]
+        encode, media_type = choose_encoder(",".join(formats))
         return encode(self), media_type
 
     def collect(self) -> Iterator[Metric]:
@@ -68,6 +75,11 @@ class Telemetry(Collector):
         yield _histogram("hub_loop_lag", text, {"": statistics.lag})
         if self._hub.latest is not None:
             yield from _machine(self._hub.latest, self._hub.metrics)
+
+
+def _has_sound_version(media_range: str) -> bool:
+    _, *parameters = media_range.split(";")
+    return all(_VERSION.fullmatch(one.strip()) for one in parameters if "version" in one)
 
 
 def _clients(admission: AdmissionStatistics, hub: HubStatistics) -> Iterator[Metric]:

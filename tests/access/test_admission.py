@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from hub import Hub, Settings, create_app
-from hub.access.admission import Admission, Transport, descriptor_limit, peer_name
+from hub.access.address import peer_name
+from hub.access.admission import Admission, Transport, descriptor_limit
 from hub.errors import CloseReason, RefusalReason, Refused
 from tests.support.clients import client, close_code, message, receive, reset, strict_json
 from tests.support.fakes import FakeClock
@@ -207,6 +208,32 @@ async def test_without_tokens_nobody_has_the_right_one() -> None:
     async with serve_here(create_app(Settings())) as local:
         status, _, _ = await refusal(local.port, RESTRICTED, {"Authorization": "Bearer "})
         assert status == 401
+
+
+def with_token(token: str, host: str = "192.0.2.7") -> dict[str, Any]:
+    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+    return {"headers": headers, "client": (host, 4711)}
+
+
+async def test_wrong_tokens_are_limited_by_address_and_right_ones_always_pass() -> None:
+    clock = FakeClock()
+    admission = Admission(clock=clock, tokens=(TOKEN,))
+
+    def reason(token: str, host: str = "192.0.2.7") -> RefusalReason | None:
+        try:
+            admission.authenticate(with_token(token, host))
+        except Refused as refused:
+            return refused.reason
+        return None
+
+    for _ in range(20):
+        assert reason("") is RefusalReason.TOKEN, "which is no guess"
+    guesses = [reason(f"guess-{number}") for number in range(15)]
+    assert guesses == 10 * [RefusalReason.TOKEN] + 5 * [RefusalReason.RATE]
+    assert reason(TOKEN) is None
+    assert reason("guess", "192.0.2.8") is RefusalReason.TOKEN
+    await clock.advance(60)
+    assert reason("guess") is RefusalReason.TOKEN
 
 
 # Where tokens come from
@@ -451,7 +478,7 @@ def test_ipv6_addresses_of_one_line_are_one(one: str, other: str, *, same: bool)
         admission.acquire(scope(other), Transport.WEBSOCKET).release()
     ticket.release()
     admission.acquire(scope(other), Transport.WEBSOCKET).release()
-    assert not admission._by_network
+    assert not admission._client_shares._clients
 
 
 def test_clients_without_an_address_are_not_one() -> None:

@@ -25,6 +25,7 @@ from hub.feed.replay import replay_snapshots
 from hub.feed.view import View
 from hub.sampling.metric import Kind
 from tests.support.browser import LOST, eventually, needs_chromium, open_page, open_tabs
+from tests.support.clients import client
 from tests.support.servers import DEADLINE, ServerProcess, serve_here, start_hub, surviving
 
 pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
@@ -315,6 +316,17 @@ async def test_twenty_tabs_are_twenty_subscribers_of_one_view(
             await live(one)
         found = await eventually(lambda: figures(server), lambda one: one[CLIENTS] <= 20)
     assert (found[CLIENTS], found["hub_views"]) == (20, 1)
+
+
+async def test_there_is_always_room_for_the_page_s_views() -> None:
+    with start_hub("--views", "1", environ={"HUB_TOKENS": TOKEN}) as server:
+        async with client(server.url("?interval=7"), "127.0.0.2"):
+            for name in ("1m", "10m", "1h"):
+                async with open_page(f"http://127.0.0.1:{server.port}/?range={name}") as page:
+                    await live(page)
+                    await page.get_by_label("Token").fill(TOKEN)
+                    await page.get_by_label("Token").press("Enter")
+                    await expect(page.locator("#processes tr").first).to_be_visible()
 
 
 async def test_the_module_serves_other_pages_too(url: str) -> None:

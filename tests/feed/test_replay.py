@@ -449,6 +449,23 @@ def test_there_is_room_for_so_many_views_and_for_any_number_of_subscribers() -> 
     assert bench.hub.statistics().views == 2
 
 
+def test_for_reserved_views_there_is_always_room_and_they_take_none() -> None:
+    bench = Bench(views=1)
+    bench.publish()
+    reserved = {View(("cpu",), ticks) for ticks in (2, 3)}
+    bench.hub.view_limit.reserved |= reserved
+    readers = [Reader(view) for view in (*reserved, View(("cpu",)))]
+    for reader in readers:
+        bench.hub.add(reader)
+        assert reader.close_reason is None
+    with pytest.raises(AtCapacity):
+        bench.hub.check_view_capacity(View(("cpu",), 4))
+    bench.hub.remove(readers[0])
+    bench.hub.check_view_capacity(readers[0].view)
+    with pytest.raises(AtCapacity):
+        bench.hub.check_view_capacity(View(("cpu",), 4))
+
+
 async def test_the_hosts_own_code_is_told_that_there_is_no_room() -> None:
     bench = Bench(views=1)
     async with bench.hub.subscribe(("cpu",)):

@@ -39,11 +39,16 @@ DEFAULT_MESSAGE: Final = re.compile(
 
 
 @asynccontextmanager
-async def client(url: str) -> AsyncIterator[ClientConnection]:
-    """Connect, within a deadline that holds for all that is done while connected."""
+async def client(url: str, source: str = "127.0.0.1") -> AsyncIterator[ClientConnection]:
+    """Connect from an address, within a deadline that holds for all that is done meanwhile."""
     with anyio.fail_after(2 * DEADLINE):
         async with connect(
-            url, compression=None, proxy=None, close_timeout=2, max_queue=None
+            url,
+            compression=None,
+            proxy=None,
+            close_timeout=2,
+            max_queue=None,
+            local_addr=(source, 0),
         ) as websocket:
             yield websocket
 

@@ -324,20 +324,54 @@ async def test_a_stream_ends_at_once_when_the_server_stops() -> None:
 
 async def test_no_more_views_are_live_than_may_be() -> None:
     with start_hub("--views", "2") as server:
-        async with client(server.url()) as one, client(server.url("?metrics=cpu")) as other:
-            await message(one)
-            await message(other)
-            async with browser(server) as http:
-                for path in (PATH, STREAM):
-                    refused = await http.get(f"{path}?metrics=disk")
-                    assert refused.status_code == 503
-                    assert int(refused.headers["retry-after"]) > 0
-                    assert "2 different views are live" in strict_json(refused.text)["error"]
-                assert (await http.get(f"{PATH}?metrics=cpu")).status_code == 200
-                assert (await http.get(f"{HISTORY}?metrics=disk")).status_code == 200
+        one = client(server.url("?metrics=disk"), "127.0.0.2")
+        other = client(server.url("?metrics=cpu"), "127.0.0.3")
+        async with one, other, browser(server) as http:
+            refused = await http.get(f"{STREAM}?metrics=memory")
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) > 0
+            assert "2 different views are live" in strict_json(refused.text)["error"]
+            for path in (PATH, HISTORY):  # which hold no view
+                assert (await http.get(f"{path}?metrics=memory")).status_code == 200
             with pytest.raises(Exception, match="HTTP 503"):
                 async with client(server.url("?metrics=memory")):
                     pass
+            async with client(server.url()) as usual, stream(http) as events:
+                await message(usual)
+                await take(events, 1)
         await server.has_total(0)
         async with client(server.url("?metrics=memory")) as third:
             assert re.fullmatch(TIMESTAMP, (await message(third))["timestamp"])
+
+
+async def test_an_address_may_follow_half_of_the_views_and_what_others_follow_too() -> None:
+    with start_hub("--views", "5") as server:
+        async with (
+            client(server.url("?metrics=cpu")) as first,
+            client(server.url("?metrics=memory")) as second,
+            browser(server) as http,
+        ):
+            await message(first)
+            await message(second)
+            refused = await http.get(f"{STREAM}?metrics=disk")
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) > 0
+            assert strict_json(refused.text)["error"].startswith("2 different views are followed")
+            async with client(server.url("?metrics=cpu")) as again, client(server.url()) as usual:
+                await message(again)
+                await message(usual)
+            async with client(server.url("?metrics=disk"), "127.0.0.2") as other:
+                await message(other)
+        await server.has_total(0)
+        async with client(server.url("?metrics=disk")) as third:
+            await message(third)
+
+
+async def test_one_request_for_the_latest_is_worked_out_for_all_that_ask() -> None:
+    """Families that no client follows are sampled for a while, so that rates can be polled."""
+    with start_hub() as server:
+        async with browser(server) as http:
+            first = await http.get(f"{PATH}?metrics=network,load")
+            again = await http.get(f"{PATH}?metrics=network,load")
+        assert first.status_code == again.status_code == 200
+        assert {*first.json()} == {"network", "load", "timestamp"}

@@ -23,7 +23,7 @@ WAYS = {
     "authenticated websocket": Way.to_follow(Transport.WEBSOCKET, restricted=True),
     "events": Way.to_follow(Transport.EVENTS, resumes=True),
     "latest": Way(),
-    "history": Way(COLUMNS, shows_view=False),
+    "history": Way(COLUMNS),
     "explanation": Way(FEED, restricted=True, follows=True),
 }
 
@@ -64,9 +64,12 @@ def request(wrongs: set[RefusalReason], address: str) -> dict[str, Any]:
         headers.append((b"origin", b"https://evil.example"))
     if RefusalReason.TOKEN not in wrongs:
         headers.append((b"authorization", TOKEN))
+    query = b"interval=3" if RefusalReason.VIEWS in wrongs else b""
+    if RefusalReason.PARAMETER in wrongs:
+        query = b"metrics=gpu"
     return {
         "headers": headers,
-        "query_string": b"metrics=gpu" if RefusalReason.PARAMETER in wrongs else b"",
+        "query_string": query,
         "server": ("127.0.0.1", 54112),
         "client": (address, 4711),
     }
@@ -93,7 +96,7 @@ async def test_the_order_of_the_checks_is_the_same_on_every_way(place: Place, na
         *([RefusalReason.RATE] if way.follows else []),
         *([RefusalReason.TOKEN] if way.restricted else []),
         RefusalReason.PARAMETER,
-        *([RefusalReason.VIEWS] if way.shows_view else []),
+        *([RefusalReason.VIEWS] if way.follows else []),
     ]
     for first, reason in enumerate(order):
         assert place.refusal(way, set(order[first:])) is reason

@@ -12,6 +12,8 @@ import anyio
 import anyio.lowlevel
 import httpx2
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
@@ -323,3 +325,31 @@ def test_every_flag_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None
 
 def documented(flag: str) -> bool:
     return f"`{flag.replace('--no-', '--')}`" in README
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                "application/openmetrics-text", "text/plain", "*/*", ";", ",", " ", "version=", "=",
+                "1.0.0", "0.0.4", "x.y", "1..2", "9" * 40, "q=0.5", "escaping=", "allow-utf-8",
+                "\u00e9", "version", "charset=utf-8", "-1.0", "1.0.0.0.0", "\t",
+            )
+        ),
+        max_size=9,
+    ).map("".join)
+)  # fmt: skip
+@example("application/openmetrics-text;version=x.y")
+@example("text/plain;version=x.y")
+def test_any_wish_for_a_format_is_answered_in_one(accept: str) -> None:
+    body, media_type = Bench().telemetry.expose(accept)
+    assert b"hub_clients" in body
+    assert media_type.startswith(("text/plain", "application/openmetrics-text"))
+    media_type.encode("latin-1")
+
+
+def test_prometheus_gets_the_format_that_it_wishes_for() -> None:
+    _, media_type = Bench().telemetry.expose(
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.2"
+    )
+    assert media_type.startswith("application/openmetrics-text; version=1.0.0")

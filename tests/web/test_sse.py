@@ -87,6 +87,7 @@ async def test_a_client_that_leaves_during_a_replay_is_gone_for_good(
     await healthy.task
     found = hub.statistics()
     assert (found.subscribers, found.views, found.pending) == (0, 0, 0)
+    await clock.advance(60)
     assert [metric.name for metric in hub.demand()] == ["cpu"]
     assert len(stalled.sent) == sent
     assert stalled.app.state.admission.statistics().clients["events"] == 0
