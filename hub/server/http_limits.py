@@ -2,36 +2,36 @@
 
 A connection costs a descriptor and memory before the application has heard of it. So a request's
 head has a size and a time in which it has to be complete, and nothing may follow it but other
-requests, few, which wait unread until it has been answered. When descriptors run out, newcomers
-are told so while there are still some left for the sampler.
+requests, few, which wait unread until it has been answered. When descriptors run out, idle
+connections go, and then newcomers are told so while there are still some left for the sampler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from hub.access.address import network
 from hub.errors import RefusalReason
-from hub.server.waiting import Pending, Turns
+from hub.server.http_target import split_target
+from hub.server.waiting import Idle, Pending, Turns
 from hub.web.extensions import ABORT_EXTENSION
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-__all__ = ["HandshakeProtocol", "Pending", "Turns"]
+__all__ = ["HandshakeProtocol"]
 
 _logger = logging.getLogger("hub")
 
 _LINGER_SECONDS: Final = 0.5  # less than a stream takes for its last words
 _END: Final = b"\r\n\r\n"
 _ZERO: Final = b"0 \t"
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?(\?[^#]*)?", re.IGNORECASE)
 
 
 class HandshakeProtocol(HttpToolsProtocol):
@@ -46,11 +46,10 @@ class HandshakeProtocol(HttpToolsProtocol):
     HEADERS: Final = 128  # as many as the opening handshake's own parser takes
     PIPELINE: Final = 8
 
+    # All connections of the server share these.
     waiting: Pending
-    """The server's."""
-
     turns: Turns
-    """The server's."""
+    idle: Idle
 
     on_refused: Callable[[RefusalReason, Sequence[object] | None], None]
     """Told of every client that is cut off."""
@@ -73,7 +72,8 @@ class HandshakeProtocol(HttpToolsProtocol):
         self.transport = transport  # type: ignore[assignment] # uvicorn's own narrowing
         try:
             super().connection_made(self.transport)
-            if self.capacity is not None and len(self.connections) > self.capacity:
+            too_many = self.capacity is not None and len(self.connections) > self.capacity
+            if too_many and not self.idle.make_room():
                 self._refuse(RefusalReason.CAPACITY)
             else:
                 self.waiting.add(self)
@@ -83,6 +83,7 @@ class HandshakeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.waiting.discard(self)
+        self.idle.discard(self)
         self._disconnect()
         if self._deadline is not None:
             self._deadline.cancel()
@@ -93,8 +94,8 @@ class HandshakeProtocol(HttpToolsProtocol):
         try:
             if self.transport.is_closing():
                 return
-            cycle = self.cycle
-            if self._behind or (cycle is not None and not cycle.response_complete):
+            self.idle.discard(self)
+            if self._behind or self._is_answering():
                 self._set_aside(data)
             else:
                 self._read(data)
@@ -198,23 +199,18 @@ class HandshakeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _take_authority(self) -> None:
-        """Have a target in absolute form judged by the host that it names itself.
-
-        That one counts, not the Host header (RFC 9112, section 3.2.2), which has to be the same;
-        only HTTP/1.0 knows requests without one.
-        """
+        """Have a target in absolute form judged by the host that it names itself."""
         if self.url == b"*":
             return
-        target = _ABSOLUTE.fullmatch(self.url)
-        if target is None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        try:
+            host, self.url = split_target(self.url, hosts)
+        except ValueError:
             self._give_up(RefusalReason.MALFORMED)
-        authority, path, query = target.groups(b"")
-        hosts = [value.lower() for name, value in self.headers if name == b"host"]
-        if not hosts and self.parser.get_http_version() == "1.0":
-            self.headers.append((b"host", authority))
-        elif hosts != [authority.lower()]:
-            self._give_up(RefusalReason.MALFORMED)
-        self.url = (path or b"/") + query
+        if not hosts:  # which only HTTP/1.0 may do without
+            if self.parser.get_http_version() != "1.0":
+                self._give_up(RefusalReason.MALFORMED)
+            self.headers.append((b"host", host))
 
     def _may_switch(self) -> bool:
         """Say whether a request that asks for another protocol is heard.
@@ -281,6 +277,8 @@ class HandshakeProtocol(HttpToolsProtocol):
         self.waiting.add(self)
         if self._behind:
             self.turns.ask(self)
+        else:
+            self.idle.add(self, network(self.client[0]) if self.client else "")
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn's
         """Answer what the parser has given up, with what it gave up for."""
@@ -301,6 +299,15 @@ class HandshakeProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._cut_off()
+
+    def make_room(self) -> bool:
+        """See ``Waiting``. A client that still takes the last answer may do so."""
+        if self.transport.get_write_buffer_size():
+            return False
+        self.on_refused(RefusalReason.CAPACITY, self.client)
+        self.connections.discard(self)
+        self._cut_off()
+        return True
 
     def shutdown(self) -> None:
         """Finish what is under way because the server stops, but not at any client's leisure."""

@@ -22,8 +22,9 @@ from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH
 from hub.server.broadcast import BroadcastProtocol
-from hub.server.http_limits import HandshakeProtocol, Pending, Turns
+from hub.server.http_limits import HandshakeProtocol
 from hub.server.trial import is_supported
+from hub.server.waiting import Idle, Pending, Turns
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
 
@@ -173,6 +174,7 @@ def _protocols(
     class HTTPProtocol(HandshakeProtocol):
         waiting = pending
         turns = Turns()
+        idle = Idle()
         on_refused = staticmethod(refused)
         capacity = descriptor_limit(_SPARED)
 

@@ -21,7 +21,7 @@ from hub.feed.liveness import EpisodeLog
 from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.view import Frame, View
-from hub.server.http_limits import HandshakeProtocol, Pending, Turns
+from hub.server.http_limits import HandshakeProtocol
 from hub.server.protocol import TakeoverProtocol
 from hub.server.trial_client import (
     CLIENT_ADDRESS,
@@ -34,6 +34,7 @@ from hub.server.trial_client import (
     socket_pair,
     until,
 )
+from hub.server.waiting import Idle, Pending, Turns
 from hub.settings import Settings
 from hub.web.extensions import ABORT_EXTENSION, TAKEOVER_EXTENSION, Takeover
 
@@ -312,6 +313,7 @@ def _configure(application: _Application, pending: Pending, refused: _OnRefused)
     class HTTPProtocol(HandshakeProtocol):
         waiting = pending
         turns = Turns()
+        idle = Idle()
         on_refused = staticmethod(refused)
         capacity = 64  # more than there are ever; without a number they are not counted
 

@@ -1,4 +1,4 @@
-"""Connections that wait: for their client's request, or for their turn to be served again."""
+"""Connections that wait: for a request, for their turn to be served again, or for nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from hub.clock import Clock
 
-__all__ = ["Pending", "Turns", "Waiting"]
+__all__ = ["Idle", "Pending", "Turns", "Waiting"]
 
 
 class Waiting(Protocol):
@@ -18,6 +18,10 @@ class Waiting(Protocol):
 
     def expire(self) -> None:
         """End the connection, as its client has had its time."""
+        ...
+
+    def make_room(self) -> bool:
+        """End an idle connection, as others need its place; say whether it could be ended."""
         ...
 
     def take_turn(self) -> None:
@@ -65,6 +69,47 @@ class Pending:
         for connection in overdue:
             del self._since[connection]
             connection.expire()
+
+
+class Idle:
+    """The connections whose client has been answered and has not begun to ask again.
+
+    They are kept as long as there is room. When it is short, those of the address that has the
+    most go first: however many one client has, the others find a place.
+    """
+
+    def __init__(self) -> None:
+        self._networks: dict[Waiting, str] = {}  # of every connection, the address it counts for
+        self._connections: dict[str, dict[Waiting, None]] = {}  # by address, in order of time
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def add(self, connection: Waiting, network: str) -> None:
+        """Count a connection as idle from now on."""
+        self.discard(connection)
+        self._networks[connection] = network
+        self._connections.setdefault(network, {})[connection] = None
+
+    def discard(self, connection: Waiting) -> None:
+        """Count a connection as idle no more."""
+        network = self._networks.pop(connection, None)
+        if network is None:
+            return
+        connections = self._connections[network]
+        del connections[connection]
+        if not connections:
+            del self._connections[network]
+
+    def make_room(self) -> bool:
+        """End the oldest connection of the address that has the most; say whether one was ended."""
+        by_number = sorted(self._connections.values(), key=len, reverse=True)
+        found = (one for connections in by_number for one in connections if one.make_room())
+        ended = next(found, None)
+        if ended is None:
+            return False
+        self.discard(ended)
+        return True
 
 
 class Turns:

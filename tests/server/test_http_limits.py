@@ -14,10 +14,12 @@ import anyio.abc
 import pytest
 
 from hub.errors import RefusalReason
-from hub.server.http_limits import HandshakeProtocol, Pending
+from hub.server.http_limits import HandshakeProtocol
+from hub.server.waiting import Pending
 from tests.support.clients import client, close_code, handshake, message, receive
 from tests.support.entry import Entry
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
+from tests.support.transport import FakeTransport
 
 
 @pytest.fixture(scope="module")
@@ -337,6 +339,71 @@ def test_above_the_capacity_it_is_told_at_once(entry: Entry) -> None:
     assert surplus.is_closing()
     assert not any(transport.is_closing() for transport in kept)
     assert entry.refused == [RefusalReason.CAPACITY]
+
+
+def from_address(entry: Entry, address: str, capacity: int = 4) -> FakeTransport:
+    """Let a client connect from an address, be answered, and say no more."""
+    transport = entry.connect(capacity, address)
+    transport.receive(GET + b"\r\n")
+    assert status(bytes(transport.wire)) == 200
+    return transport
+
+
+def test_where_there_is_no_room_the_oldest_idle_one_of_the_busiest_address_goes(
+    entry: Entry,
+) -> None:
+    quiet = from_address(entry, "192.0.2.1")
+    busy = [from_address(entry, "192.0.2.2") for _ in range(3)]
+    for number in range(2):
+        newcomer = from_address(entry, f"192.0.2.{number + 3}")
+        assert not newcomer.is_closing()
+        assert [one.aborted for one in busy] == [True, number == 1, False]
+    assert not quiet.is_closing()
+    assert len(entry.state.connections) == 4
+    assert entry.refused == [RefusalReason.CAPACITY] * 2
+
+
+def test_addresses_of_one_line_are_one_address(entry: Entry) -> None:
+    alone = from_address(entry, "2001:db8:1::1")
+    first = from_address(entry, "2001:db8:2::1")
+    from_address(entry, "2001:db8:2::2")
+    from_address(entry, "2001:db8:3::1")
+    entry.connect(4, "192.0.2.1")
+    assert (alone.aborted, first.aborted) == (False, True)
+
+
+def test_what_is_not_idle_is_kept(entry: Entry) -> None:
+    fresh = entry.connect(4)
+    begun = from_address(entry, "192.0.2.2")
+    begun.receive(b"GET")
+    entry.hold()
+    waiting = entry.connect(4)
+    waiting.receive(GET + b"\r\n")
+    entry.connect(4)
+    surplus = entry.connect(4, "192.0.2.9")
+    assert status(bytes(surplus.wire)) == 503
+    assert not any(one.is_closing() for one in (fresh, begun, waiting))
+
+
+def test_a_client_that_still_takes_its_answer_is_not_idle(entry: Entry) -> None:
+    slow = entry.connect(1)
+    slow.room = 10
+    slow.receive(GET + b"\r\n")
+    assert status(bytes(entry.connect(1).wire)) == 503
+    slow.take()
+    assert not entry.connect(1).wire
+    assert slow.aborted
+
+
+def test_nothing_is_kept_of_idle_connections_that_have_gone(entry: Entry) -> None:
+    from_address(entry, "192.0.2.1").reset()
+    assert len(entry.idle) == 0
+    from_address(entry, "192.0.2.1").receive(b"\0")
+    assert len(entry.idle) == 0
+    from_address(entry, "192.0.2.1")
+    assert len(entry.idle) == 1
+    entry.wait(Pending.SECONDS)
+    assert len(entry.idle) == 0
 
 
 def test_who_hangs_up_is_forgotten(entry: Entry) -> None:

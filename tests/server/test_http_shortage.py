@@ -17,7 +17,7 @@ from hub.clock import SystemClock
 from hub.feed.view import View
 from hub.server.http_limits import HandshakeProtocol
 from hub.server.protocol import TakeoverProtocol
-from hub.server.waiting import Pending, Turns
+from hub.server.waiting import Idle, Pending, Turns
 from hub.settings import Settings
 from tests.support.clients import handshake
 from tests.support.servers import PATH
@@ -52,6 +52,7 @@ class Server:
         class Protocol(base):  # type: ignore[misc, valid-type] # a class of a test's choice
             waiting = server.pending
             turns = server.turns
+            idle = Idle()
             on_refused = staticmethod(lambda _reason, _peer: None)
 
         made: HttpToolsProtocol = Protocol(

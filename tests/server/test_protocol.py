@@ -40,9 +40,10 @@ from hub.sampling.metric import Metric as AnyMetric
 from hub.sampling.snapshot import Reading, Snapshot
 from hub.server import BroadcastProtocol, trial
 from hub.server.connection import Connection
-from hub.server.http_limits import HandshakeProtocol, Pending
+from hub.server.http_limits import HandshakeProtocol
 from hub.server.listener import listen
 from hub.server.protocol import _plain_request
+from hub.server.waiting import Idle, Pending, Turns
 from hub.web.extensions import InboundBudget
 from tests.support.clients import handshake
 
@@ -410,6 +411,8 @@ async def serving(
 def doorway() -> type[HandshakeProtocol]:
     class Doorway(HandshakeProtocol):
         waiting = Pending(SystemClock())
+        turns = Turns()
+        idle = Idle()
         on_refused = staticmethod(lambda _reason, _peer: None)
 
     return Doorway

@@ -10,7 +10,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from hub.errors import RefusalReason
-from hub.server.http_limits import HandshakeProtocol, Pending, Turns
+from hub.server.http_limits import HandshakeProtocol
+from hub.server.waiting import Idle, Pending, Turns
 from tests.support.fakes import FakeClock
 from tests.support.transport import FakeTransport, SteppedLoop
 
@@ -41,6 +42,7 @@ class Entry:
         self.listens = False
         self.pending = Pending(self.clock)
         self.turns = Turns()
+        self.idle = Idle()
         self.state = ServerState()
         self._turn = 0
         self._open = asyncio.Event()
@@ -50,9 +52,10 @@ class Entry:
             self._app, log_config=None, ws=self._successor(), lifespan="off", interface="asgi3"
         )
 
-    def connect(self, capacity: int | None = None) -> FakeTransport:
+    def connect(self, capacity: int | None = None, address: str = "192.0.2.7") -> FakeTransport:
         """Let a client connect; return its transport."""
         transport = FakeTransport(self.loop)
+        transport.extra["peername"] = (address, 4711)
         protocol = self.protocol(capacity)
         transport.set_protocol(protocol)
         self.loop.do(lambda: protocol.connection_made(transport))
@@ -64,6 +67,7 @@ class Entry:
         class Protocol(HandshakeProtocol):
             waiting = entry.pending
             turns = entry.turns
+            idle = entry.idle
             on_refused = staticmethod(lambda reason, _peer: entry.refused.append(reason))
 
         Protocol.capacity = capacity
