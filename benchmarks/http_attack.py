@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket
 import threading
@@ -15,6 +16,7 @@ from benchmarks.servers.feed import PATH
 
 __all__ = ["HTTP_ATTACKS", "HttpAttack", "attack_http"]
 
+_NUMBER: Final = "@"  # in what is sent: 2 on the first connection, 3 on the next, up to 3,600
 _SILENT: Final = 5.0
 _PATIENCE: Final = 10.0
 _TWENTY: Final = 20
@@ -32,6 +34,7 @@ class HttpAttack:
         ends: how the server may end it; see ``attack_http``.
         pause: seconds between two times that ``again`` is sent.
         attackers: how many do so at the same time.
+        stays: whether a client that is let in stays, and another one comes.
     """
 
     title: str
@@ -40,6 +43,7 @@ class HttpAttack:
     ends: frozenset[str]
     pause: float = 0.0
     attackers: int = 1
+    stays: bool = False
 
 
 def _request(target: str, *headers: str, method: str = "GET") -> bytes:
@@ -47,13 +51,13 @@ def _request(target: str, *headers: str, method: str = "GET") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-_UPGRADE: Final = _request(
-    PATH,
+_WEBSOCKET: Final = (
     "Upgrade: websocket",
     "Connection: Upgrade",
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
+_UPGRADE: Final = _request(PATH, *_WEBSOCKET)
 _CHUNKED: Final = _request(f"{PATH}/stream", "Transfer-Encoding: chunked")
 _STREAM: Final = _request(f"{PATH}/stream")
 _WINDOW: Final = _request(f"{PATH}?interval=3600")
@@ -91,6 +95,28 @@ _ALONE: Final = {
         b"",
         frozenset({"200", "503"}),
     ),
+    "guess": HttpAttack(
+        "wrong tokens",
+        _request("/api/system/ws", *_WEBSOCKET, f"Authorization: Bearer guess-{_NUMBER}"), b"",
+        frozenset({"401", "429"}),
+    ),
+    "views": HttpAttack(
+        "as many different views as there may be",
+        _request(f"{PATH}?metrics=cpu&interval={_NUMBER}", *_WEBSOCKET), b"",
+        frozenset({"429"}), stays=True,
+    ),
+    "windows": HttpAttack(
+        "the latest of ever other windows",
+        _request(f"{PATH}?interval={_NUMBER}", "Connection: close"), b"",
+        frozenset({"200", "503"}),
+    ),
+    "format": HttpAttack(
+        "figures in a format that is none",
+        _request(
+            "/metrics", "Accept: application/openmetrics-text;version=x.y", "Connection: close"
+        ), b"",
+        frozenset({"200"}),
+    ),
 }  # fmt: skip
 
 HTTP_ATTACKS: Final = _ALONE | {
@@ -106,23 +132,42 @@ def attack_http(kind: HttpAttack, port: int, over: threading.Event) -> Counter[s
     `reset` where what was said last could not be read. `not cut off` is what must not be.
     """
     ends: Counter[str] = Counter()
+    numbers = itertools.cycle(range(2, 3601))
+    inside: list[socket.socket] = []
 
     def work() -> None:
         while not over.is_set():
-            ends[_once(kind, port, over)] += 1
+            begin = kind.begin.replace(_NUMBER.encode(), b"%d" % next(numbers))
+            if kind.stays:
+                ends[_stay(begin, port, inside)] += 1
+            else:
+                ends[_once(kind, begin, port, over)] += 1
 
     workers = [threading.Thread(target=work) for _ in range(kind.attackers)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    for sock in inside:
+        sock.close()
     ends.pop("over", None)
     return ends
 
 
-def _once(kind: HttpAttack, port: int, over: threading.Event) -> str:
+def _stay(begin: bytes, port: int, inside: list[socket.socket]) -> str:
+    sock = socket.create_connection(("127.0.0.1", port), _SILENT)
+    sock.sendall(begin)
+    status = sock.recv(1 << 16)[9:12].decode()
+    if status == "101":
+        inside.append(sock)
+        return "over"
+    sock.close()
+    return status
+
+
+def _once(kind: HttpAttack, begin: bytes, port: int, over: threading.Event) -> str:
     with socket.create_connection(("127.0.0.1", port), _SILENT) as sock:
-        said, unsent = b"", kind.begin
+        said, unsent = b"", begin
         deadline = time.monotonic() + _PATIENCE
         sock.setblocking(False)
         with contextlib.suppress(OSError):

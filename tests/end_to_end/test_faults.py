@@ -6,6 +6,7 @@ import itertools
 import re
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -184,6 +185,25 @@ async def test_when_descriptors_run_out_the_surplus_is_told_so_and_the_beat_goes
         async with client(server.url()) as late:
             await receive(late)
         assert "Error collecting" not in server.log.text
+
+
+async def test_idle_connections_of_one_address_keep_no_other_out() -> None:
+    with ExitStack() as processes:
+        with few_descriptors():
+            server = processes.enter_context(start_hub())
+        async with client(server.url()) as early:
+            await receive(early)
+            for _ in range(600):
+                sock = processes.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                sock.settimeout(DEADLINE)
+                sock.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+            for _ in range(20):
+                async with client(server.url(), "127.0.0.2") as other:
+                    await receive(other)
+            seen = await times(early, 10)
+            assert longest_gap(seen) < 0.5
+        await server.has_total(0)
 
 
 # A process that stands still
