@@ -23,6 +23,7 @@ from benchmarks import output
 from benchmarks.load import LoadSpec
 from benchmarks.machine import Cores, pinned
 from benchmarks.measurement import Measurement
+from benchmarks.probe import Probe
 from benchmarks.servers.feed import PATH
 
 if TYPE_CHECKING:
@@ -122,14 +123,22 @@ def _run_beside_attack(
     name: str, load_spec: LoadSpec, cores: Cores, progress: Callable[[float], None]
 ) -> Measurement:
     command = ("nice", sys.executable, "-m", "benchmarks.attack", name, str(load_spec.port))
+    probe, ends = Probe(load_spec.port), "{}"
     if not name:
-        found, ends = _run_load(load_spec, cores, progress), "{}"
+        with probe:
+            found = _run_load(load_spec, cores, progress)
     else:
         with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
-            found = _run_load(load_spec, cores, progress)
+            with probe:
+                found = _run_load(load_spec, cores, progress)
             attacker.terminate()
             ends, _ = attacker.communicate(timeout=_TIMEOUT)
-    return replace(found, ends=json.loads(ends), loop_lag_ms=_worst_lag(load_spec.port))
+    return replace(
+        found,
+        ends=json.loads(ends),
+        loop_lag_ms=_worst_lag(load_spec.port),
+        livez_p99_ms=probe.p99_ms,
+    )
 
 
 def _worst_lag(port: int) -> float:

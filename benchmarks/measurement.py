@@ -33,6 +33,7 @@ class Measurement:
         cut: stalled clients whose connections the server has closed.
         ends: an attacker's connections, counted by how they ended.
         loop_lag_ms: the smallest bound of the hub's own loop-lag histogram that covers all samples.
+        livez_p99_ms: 99th percentile of the milliseconds that a request for `/livez` takes.
     """
 
     clients: int
@@ -53,6 +54,7 @@ class Measurement:
     cut: int
     ends: Mapping[str, int] = field(default_factory=dict)
     loop_lag_ms: float = math.nan
+    livez_p99_ms: float = math.nan
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
