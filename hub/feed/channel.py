@@ -54,7 +54,7 @@ class Channel:
         self._is_ready = not resumed  # whether it is up to the present
         # Groups of subscribers, each in the order in which they came.
         self._live: dict[Subscriber, None] = {}  # offered every new frame
-        self._joining: dict[Subscriber, None] = {}  # wait until the channel is ready
+        self._joining: dict[Subscriber, None] = {}  # wait until the channel is ready, or have ended
         self._replaying: dict[Subscriber, None] = {}  # still receive what was before
         self._awaiting_first: dict[Subscriber, None] = {}  # live, but had nothing to see as yet
         self._got_partial: dict[Subscriber, None] = {}  # have seen what the window holds by now
@@ -70,8 +70,7 @@ class Channel:
             else:
                 yield
         self._is_ready = True
-        joining, self._joining = self._joining, {}
-        for subscriber in joining:
+        for subscriber in list(self._joining):
             self.join(subscriber)
 
     def update(self, snapshot: Snapshot) -> list[Round]:
@@ -128,18 +127,20 @@ class Channel:
 
         While there is none yet, it is offered what the first window holds so far.
         """
+        self._joining[subscriber] = None
         if not self._is_ready:
-            self._joining[subscriber] = None
             return
         if self._go_live(subscriber) and (frame := self._initial_frame(subscriber)) is not None:
             subscriber.offer(frame)
 
     def _go_live(self, subscriber: Subscriber) -> bool:
+        """Offer a subscriber what comes from now on; one that has ended waits to be let go."""
+        if not subscriber.go_live():
+            return False
+        self._joining.pop(subscriber, None)
         self._replaying.pop(subscriber, None)
-        if subscriber.go_live():
-            self._live[subscriber] = None
-            return True
-        return False
+        self._live[subscriber] = None
+        return True
 
     def _initial_frame(self, subscriber: Subscriber) -> Frame | None:
         if self._latest is not None:

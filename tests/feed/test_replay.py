@@ -420,6 +420,31 @@ def test_who_leaves_half_way_leaves_nothing_behind() -> None:
     assert len(reader.received) == 3
 
 
+@pytest.mark.parametrize("history", [0, 500])
+@pytest.mark.parametrize("ticks", [1, 200])
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("ends_first", [True, False])
+async def test_an_end_at_any_time_before_it_is_live_leaves_nothing_behind(
+    history: int, ticks: int, turns: int, *, ends_first: bool
+) -> None:
+    """Its end is known before it has left, while what it waits for goes on."""
+    bench, reader = Bench(600, clock=TickingClock()), Reader(View(("cpu",), ticks))
+    for _ in range(500):
+        bench.publish()
+    if ends_first:
+        reader.end()
+    bench.hub.add(reader, history=history)
+    for _ in range(turns):
+        reader.take(1)
+        await asyncio.sleep(0)
+    reader.end()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    bench.hub.remove(reader)
+    found = bench.hub.statistics()
+    assert (found.subscribers, found.views, found.pending) == (0, 0, 0)
+
+
 def test_those_who_replay_are_dismissed_with_all_others() -> None:
     bench, replaying, live = Bench(), Reader(View(("cpu",))), Reader(View(("cpu",)))
     bench.publish()
