@@ -68,6 +68,8 @@ class Guard:
         except HTTPException:  # the framework's own way to answer
             raise
         except Exception as error:
+            if isinstance(error, OSError) and scope["type"] == "websocket":
+                raise  # the server's own word for a client that has gone (ASGI, WebSocket send)
             _log_failure(scope, error)
             with contextlib.suppress(OSError, RuntimeError):  # it has been answered already
                 await _FAILURE(scope, receive, answer)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Message, Send
 from starlette.websockets import WebSocketDisconnect
 
 from hub import Hub, Settings, create_app
@@ -91,6 +92,27 @@ async def test_an_answer_that_has_begun_is_broken_off(
 async def test_the_framework_s_own_answers_are_its_own(app: Starlette) -> None:
     async with caller(app) as http:
         assert (await http.get("/missing")).status_code == 404
+
+
+async def test_a_server_is_left_its_own_way_to_say_that_a_client_has_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Gone(OSError):
+        pass
+
+    async def endpoint(_scope: object, _receive: object, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+
+    async def send(_message: object) -> None:
+        raise Gone
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    guard = Guard(endpoint, Admission(clock=FakeClock()))
+    with pytest.raises(Gone):
+        await guard({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert not caplog.records
 
 
 # A hub that serves another event loop
