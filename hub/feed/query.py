@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import parse_qsl
 
-from hub.errors import InvalidValue, UnknownParameter
+from hub.errors import SECRET, InvalidValue, UnknownParameter
 from hub.feed.catalog import RESTRICTED_FEED_PATH, Catalog
 from hub.feed.view import Aggregate, View
 
@@ -275,7 +275,7 @@ def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> Fe
     given: dict[str, str] = {}
     for name, text in _fields(query):
         if name in given and name != _METRICS.name:
-            raise InvalidValue(name, "given once", text)
+            raise InvalidValue(name, "given once", SECRET)  # as it may be of an unknown one
         given[name] = f"{given[name]},{text}" if name in given else text
     return read(given, parameters, catalog)
 
@@ -339,4 +339,4 @@ def _fields(query: bytes) -> list[tuple[str, str]]:
             text, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS
         )
     except ValueError:
-        raise InvalidValue("query", "URL-encoded name=value pairs", query) from None
+        raise InvalidValue("query", "URL-encoded name=value pairs", SECRET) from None
