@@ -35,7 +35,7 @@ _NANOSECOND: Final = Decimal("1e-9")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    r"(Z|[+-][0-9]{2}:[0-5][0-9])",  # Python would take +00:99
     re.ASCII,
 )
 

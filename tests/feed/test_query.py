@@ -200,6 +200,7 @@ def test_since_is_a_timestamp_in_any_zone_escaped_or_not(text: str) -> None:
         "0000-11-10T12:30:45Z",
         "2025-W46-1T12:30:45Z",
         "2025-11-10T25:30:45Z",
+        "2025-11-10T12:30:45+01:60",
         "\uff12025-11-10T12:30:45Z",
     ],
 )
