@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz.distilled import keep_what_is_new
 from tests.fuzz.target import CORPUS, Target
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.unguided import search
@@ -28,9 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("seconds", type=float)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}")
-    parser.add_argument(
-        "--keep", action="store_true", help="add what reaches new code to the corpus"
-    )
+    parser.add_argument("--keep", action="store_true", help="add what goes a new way to the corpus")
     options = parser.parse_args()
     chosen = [TARGETS[name] for name in options.targets or TARGETS]
     share = options.seconds / len(chosen)
@@ -75,7 +74,7 @@ def _search_guided(target: Target, seconds: float, *, keep: bool) -> bool:
         for path in place.glob("failed-*"):
             print(f"{target.name}: {path.name}: {path.read_bytes()!r}", flush=True)
         if keep and not run.returncode:
-            _guided(target, "-merge=1", str(CORPUS / target.name), str(place / "new"))
+            keep_what_is_new(target, place / "new")
         return not run.returncode
 
 
