@@ -11,15 +11,11 @@ __all__ = ["client_address", "network", "peer_name"]
 
 
 def client_address(scope: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the address and port of a request's client; an empty address where it has none.
+    """Return the address and port of a request's client; empty and 0 where they are not known.
 
-    It has none behind a Unix socket, and where a proxy passes on what is no address.
+    There is no address behind a Unix socket, and where a proxy passes on what is none.
     """
-    client = scope.get("client")
-    if not client:
-        return "", 0
-    host, port = client
-    return _address(str(host)), int(port or 0)
+    return _split(scope.get("client"))
 
 
 def network(address: str) -> str:
@@ -34,12 +30,17 @@ def network(address: str) -> str:
 
 def peer_name(client: Sequence[Any] | None) -> str:
     """Return a client's address, and port if it is known, as they are written in the log."""
-    address, *port = client or ("",)
-    address = _address(str(address))
+    address, port = _split(client)
     if not address:
         return "of unknown address"
-    known = [str(number) for number in port[:1] if number]  # proxies name no port
-    return ":".join((f"[{address}]" if ":" in address else address, *known))
+    name = f"[{address}]" if ":" in address else address
+    return f"{name}:{port}" if port else name  # proxies name none
+
+
+def _split(client: Sequence[Any] | None) -> tuple[str, int]:
+    known: Sequence[Any] = (*(client or ("",)), 0)
+    address, port = known[:2]
+    return _address(str(address)), port if isinstance(port, int) and 0 <= port < 1 << 16 else 0
 
 
 def _address(text: str) -> str:

@@ -49,12 +49,13 @@ def check_origin(field: str, text: str) -> str:
     if origin is not None:
         return str(origin)
     rule = "an origin such as https://example.com, a host name, or *"
-    if text == "null":  # any page can make itself one of that origin
-        raise InvalidValue(field, rule, text)
     try:
-        return check_host(field, text)
+        host = check_host(field, text)
     except InvalidValue:
         raise InvalidValue(field, rule, text) from None
+    if host == "null":  # any page can make itself one of that origin
+        raise InvalidValue(field, rule, text)
+    return host
 
 
 def is_loopback(host: str) -> bool:

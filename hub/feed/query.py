@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import parse_qsl
 
-from hub.errors import InvalidValue, UnknownParameter
+from hub.errors import SECRET, InvalidValue, UnknownParameter
 from hub.feed.catalog import RESTRICTED_FEED_PATH, Catalog
 from hub.feed.view import Aggregate, View
 
@@ -35,7 +35,7 @@ _NANOSECOND: Final = Decimal("1e-9")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    r"(Z|[+-][0-9]{2}:[0-5][0-9])",  # Python would take +00:99
     re.ASCII,
 )
 
@@ -275,7 +275,8 @@ def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> Fe
     given: dict[str, str] = {}
     for name, text in _fields(query):
         if name in given and name != _METRICS.name:
-            raise InvalidValue(name, "given once", text)
+            is_known = any(parameter.name == name for parameter in parameters)
+            raise InvalidValue(name, "given once", text if is_known else SECRET)
         given[name] = f"{given[name]},{text}" if name in given else text
     return read(given, parameters, catalog)
 
@@ -339,4 +340,4 @@ def _fields(query: bytes) -> list[tuple[str, str]]:
             text, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS
         )
     except ValueError:
-        raise InvalidValue("query", "URL-encoded name=value pairs", query) from None
+        raise InvalidValue("query", "URL-encoded name=value pairs", SECRET) from None

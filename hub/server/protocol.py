@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHeaderFormat, InvalidHeaderValue
+from websockets.exceptions import InvalidHeaderFormat
 from websockets.headers import parse_subprotocol
 from websockets.http11 import Request
 from websockets.protocol import Protocol
@@ -33,6 +33,9 @@ _TOO_LARGE: Final = b"HTTP/1.1 431 "
 _PLAIN_BYTES: Final = 4096
 _PLAIN_LINES: Final = 64
 _EARLY_BYTES: Final = 16 * 1024
+_PLAIN: Final = re.compile(
+    rb"GET ([!-~]+) HTTP/1\.1((?:\r\n[-!#$%&'*+.^_`|~0-9a-zA-Z]++:[\t -~\x80-\xff]*+)*+)\r\n\r\n"
+)
 _BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
@@ -251,21 +254,17 @@ def _plain_request(data: bytes) -> Request | None:
     They have parsed it already, and doing so again line by line is an eighth of the work of a
     handshake. Returns None for whatever is not plain: that is left to the library's parser.
     """
-    head, end, rest = data.partition(b"\r\n\r\n")
-    if len(head) > _PLAIN_BYTES or not end or rest or _BODY.search(head):
+    head = _PLAIN.fullmatch(data) if len(data) <= _PLAIN_BYTES else None
+    if head is None or _BODY.search(data):
         return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, _, target = first.removesuffix(" HTTP/1.1").partition(" ")
-    if method != "GET" or not target.isascii() or len(lines) > _PLAIN_LINES:
+    lines = head[2].decode("latin-1").split("\r\n")[1:]
+    if len(lines) > _PLAIN_LINES:
         return None
     headers = Headers()
-    try:
-        for line in lines:
-            name, _, value = line.partition(":")
-            headers[name] = value.strip(" \t")
-    except InvalidHeaderValue:
-        return None
-    return Request(target, headers)
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name] = value.strip(" \t")
+    return Request(head[1].decode("ascii"), headers)
 
 
 def _names_subprotocols(headers: Headers) -> bool:

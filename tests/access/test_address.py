@@ -52,3 +52,9 @@ def test_a_client_may_have_no_address(client: Sequence[object] | None) -> None:
     assert client_address({"client": client}) == ("", 0)
     assert peer_name(client) == "of unknown address"
     assert network("") == ""
+
+
+@pytest.mark.parametrize("port", [0, None, "4711", 65536, -1, 10**40])
+def test_a_port_that_is_none_is_not_known(port: object) -> None:
+    assert client_address({"client": ("192.0.2.7", port)}) == ("192.0.2.7", 0)
+    assert peer_name(("192.0.2.7", port)) == "192.0.2.7"

@@ -284,7 +284,17 @@ def test_a_host_that_is_none_cannot_be_allowed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "https://", "https://a.example/", "ws://a.example", "https://a.example:x", "null"]
+    "text",
+    [
+        "",
+        "https://",
+        "https://a.example/",
+        "ws://a.example",
+        "https://a.example:x",
+        "null",
+        "Null",
+        "null.",
+    ],
 )
 def test_a_page_that_is_none_cannot_be_allowed(text: str) -> None:
     with pytest.raises(InvalidValue, match="allow_origin must be an origin such as"):

@@ -96,6 +96,14 @@ def test_an_unknown_parameter_is_named_and_its_value_is_not(query: bytes, parame
     assert refusal(query) == f"{parameter}: unknown parameter '{parameter}'; valid: {valid}"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [b"token=secret", b"token=secret&token=secret", b"token=secret&%ff", b"token=secret&\xff"],
+)
+def test_no_refusal_repeats_what_an_unknown_parameter_was_given(query: bytes) -> None:
+    assert "secret" not in refusal(query)
+
+
 def test_a_refusal_lists_the_valid_names() -> None:
     assert "one or more of cpu, memory, disk, queue_depth, not 'gpu'" in refusal("metrics=gpu")
 
@@ -192,6 +200,7 @@ def test_since_is_a_timestamp_in_any_zone_escaped_or_not(text: str) -> None:
         "0000-11-10T12:30:45Z",
         "2025-W46-1T12:30:45Z",
         "2025-11-10T25:30:45Z",
+        "2025-11-10T12:30:45+01:60",
         "\uff12025-11-10T12:30:45Z",
     ],
 )

@@ -1142,6 +1142,14 @@ def test_a_request_is_read_as_the_library_reads_it_or_left_to_it(
         pytest.param(_rebuilt("GET", "/caf\xe9", []), id="target-not-ascii"),
         pytest.param(_rebuilt("GET", "/", [])[:-2], id="cut-off"),
         pytest.param(_rebuilt("GET", "/", []) + b"\x88\x80....", id="followed-by-a-frame"),
+        pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="version"),
+        pytest.param(b"GET /\r\n\r\n", id="no-version"),
+        pytest.param(_rebuilt("GET", "/a b", []), id="target-with-a-blank"),
+        pytest.param(_rebuilt("GET", "", []), id="no-target"),
+        pytest.param(_rebuilt("GET", "/", [("a b", "c")]), id="name-is-no-token"),
+        pytest.param(_rebuilt("GET", "/", [("", "c")]), id="no-name"),
+        pytest.param(b"GET / HTTP/1.1\r\nname\r\n\r\n", id="no-colon"),
+        pytest.param(b"GET / HTTP/1.1\r\na\nb: c\r\n\r\n", id="bare-line-feed"),
     ],
 )
 def test_a_request_that_is_not_plain_is_left_to_the_library(data: bytes) -> None:

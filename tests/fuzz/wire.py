@@ -1,0 +1,155 @@
+"""What the hub reads beside the library, and has to read as the library does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.streams import StreamReader
+
+from hub.server.connection import FrameLengths
+from hub.server.protocol import _plain_request
+from tests.fuzz.target import Target
+
+__all__ = ["TARGETS"]
+
+
+def read_requests(data: bytes) -> None:
+    """What the plain reader takes, the library takes, whole, and as the same."""
+    request = _plain_request(data)
+    if request is None:
+        return
+    reader = StreamReader()
+    reader.feed_data(data)
+    try:
+        next(Request.parse(reader.read_line))
+    except StopIteration as end:
+        expected: Request = end.value
+    assert not reader.buffer
+    assert (request.method, request.path, request.protocol) == (
+        expected.method,
+        expected.path,
+        expected.protocol,
+    )
+    assert list(request.headers.raw_items()) == list(expected.headers.raw_items())
+    assert request.headers == expected.headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """One frame as the library reads it."""
+
+    size: int  # in bytes
+    minimal: bool
+    closes: bool
+
+
+_PADDING: Final = bytes(70_000)  # more than any length that may be written shorter
+
+
+def follow_lengths(data: bytes) -> None:
+    cuts, stream = data[:2], data[2:]
+    whole = _follow([stream])
+    for pieces in ([stream[at : at + 1] for at in range(len(stream))], _cut(stream, cuts)):
+        assert _follow(pieces) == whole
+    _check_against_library(stream, whole)
+
+
+def _cut(stream: bytes, cuts: bytes) -> list[bytes]:
+    ends = [*sorted(cuts), len(stream)]
+    return [stream[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _follow(pieces: Iterable[bytes]) -> tuple[bool, bool] | None:
+    """Return whether a close frame has begun, and whether frames are whole; None if refused."""
+    lengths = FrameLengths()
+    if all(lengths.follow(piece) for piece in pieces):
+        assert not (lengths.closes and lengths.between)
+        return lengths.closes, lengths.between
+    return None
+
+
+def _check_against_library(stream: bytes, found: tuple[bool, bool] | None) -> None:
+    at = 0
+    while at < len(stream):
+        try:
+            frame = _library_frame(stream[at:])
+        except ProtocolError:  # it closes the connection, whatever the lengths
+            return
+        if frame is None:
+            _check_rest(stream[at:], found)
+            return
+        if not frame.minimal:
+            assert found is None
+            return
+        if frame.closes:
+            assert found == (True, False)
+            return
+        at += frame.size
+    assert found == (False, True)
+
+
+def _check_rest(rest: bytes, found: tuple[bool, bool] | None) -> None:
+    """Check what is found of a frame that is not whole yet, by what it may become."""
+    if len(rest) < 2 or len(rest) < 2 + {126: 2, 127: 8}.get(rest[1] & 0x7F, 0):
+        assert found == (False, False)
+        return
+    try:
+        frame = _library_frame(rest + _PADDING)
+    except ProtocolError:
+        return
+    if frame is not None and not frame.minimal:
+        assert found is None
+    else:
+        assert found == (rest[0] & 0x0F == Opcode.CLOSE, False)
+
+
+def _library_frame(data: bytes) -> _Whole | None:
+    """Return the first frame, or None if it is not whole; raises ProtocolError."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    try:
+        next(Frame.parse(reader.read_exact, mask=True))
+    except StopIteration as end:
+        frame: Frame = end.value
+        size = len(data) - len(reader.buffer)
+        return _Whole(size, len(frame.serialize(mask=True)) == size, frame.opcode is Opcode.CLOSE)
+    return None
+
+
+TARGETS: Final = (
+    Target(
+        "plain_request",
+        read_requests,
+        [
+            *(b"GET / HTTP/1.1\r\n", b"GET ", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n"),
+            *(b"Host: localhost\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"),
+            *(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"Sec-WebSocket-Version: 13\r\n"),
+            *(
+                b"Content-Length: 0\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"POST ",
+                b"?metrics=cpu",
+            ),
+            *(b":", b" ", b"\t", b"\n", b"\r", b"\0", b"\x0b", b"\x7f", b"\x85", b"\xa0", b"\xff"),
+        ],
+    ),
+    Target(
+        "frame_lengths",
+        follow_lengths,
+        [
+            *(b"\x81\x85\0\0\0\0hello", b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x88\x80"),
+            *(b"\x88\x82\0\0\0\0\x03\xe8", b"\x81\xfe\x00\x7e", b"\x81\xfe\x00\x7d", b"\x01\x81"),
+            *(
+                b"\x82\xff" + bytes(5) + b"\x01\0\0",
+                b"\x82\xff" + bytes(6) + b"\xff\xff",
+                b"\x80\x81",
+            ),
+            *(b"\x82\xff" + b"\xff" * 8, b"\x81\x01x", b"\xf1\x80\0\0\0\0", bytes(126)),
+        ],
+    ),
+)
