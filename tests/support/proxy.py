@@ -118,9 +118,9 @@ gzip_types text/event-stream;
 _LOGGED: Final = """\
 log_format taken "taken $status $request_uri";
 access_log /dev/stdout taken;
-client_header_timeout 200ms;
-client_body_timeout 200ms;
-keepalive_timeout 200ms;
+client_header_timeout 1s;
+client_body_timeout 1s;
+keepalive_timeout 1s;
 """
 
 _UPSTREAM: Final = """\
@@ -136,9 +136,9 @@ _CADDYFILE: Final = """\
     auto_https off
     servers {
         timeouts {
-            read_header 200ms
-            read_body 200ms
-            idle 200ms
+            read_header 1s
+            read_body 1s
+            idle 1s
         }
     }
 }
@@ -152,7 +152,7 @@ defaults
     log global
     log-format "taken %ST %HU"
     http-reuse always
-    timeout http-keep-alive 200ms
+    timeout http-keep-alive 1s
 """
 
 
@@ -163,12 +163,16 @@ class Kind:
     name: str
     file: str
     configuration: str
-    """``%(port)s`` is where it listens, 54112 the port of the server behind it."""
+    """``$PORT`` is where it listens, 54112 the port of the server behind it."""
     arguments: tuple[str, ...]
     ready: str
     """What it writes when it listens."""
-    taken: str = ""
-    """What it writes of each request that it has taken, with its ``status`` and ``target``."""
+    line: str
+    """What it writes of a request that it has taken, once that has ended: see ``taken``."""
+
+    def taken(self, status: str = r"-?\d+") -> str:
+        """Return the pattern of what it writes, with the request's ``status`` and ``target``."""
+        return self.line.replace("$STATUS", f"(?P<status>{status})")
 
     @property
     def program(self) -> str | None:
@@ -178,14 +182,14 @@ class Kind:
 
 
 def _nginx(more: str, map_: str = MAP, location: str = LOCATION) -> Kind:
-    values = {"more": more, "map": map_, "location": location, "port": "%(port)s"}
+    values = {"more": more, "map": map_, "location": location, "port": "$PORT"}
     return Kind(
         name="nginx",
         file="nginx.conf",
         configuration=_NGINX % values,
         arguments=("-p", ".", "-c", "nginx.conf", "-e", "stderr"),
         ready=r"start worker process \d",
-        taken=r"^taken (?P<status>\d+) (?P<target>\S*)",
+        line=r"^taken $STATUS (?P<target>\S*)",
     )
 
 
@@ -202,21 +206,21 @@ PROXIES: Final = {
         name="caddy",
         file="Caddyfile",
         configuration=_CADDYFILE
-        + CADDY.replace("metrics.example {", "http://:%(port)s {\n    bind 127.0.0.1\n    log"),
+        + CADDY.replace("metrics.example {", "http://:$PORT {\n    bind 127.0.0.1\n    log"),
         arguments=("run", "--config", "Caddyfile", "--adapter", "caddyfile"),
         ready="serving initial configuration",
-        taken=r'"handled request".*"uri":"(?P<target>[^"]*)".*"status":(?P<status>\d+)',
+        line=r'"handled request".*"uri":"(?P<target>[^"]*)".*"status":$STATUS',
     ),
     "haproxy": Kind(
         name="haproxy",
         file="haproxy.cfg",
         configuration=_HAPROXY_CFG
-        + HAPROXY.replace("%[", "%%[")
-        .replace("bind :80", "bind 127.0.0.1:%(port)s")
-        .replace("http-request 5s", "http-request 200ms"),
+        + HAPROXY.replace("bind :80", "bind 127.0.0.1:$PORT")
+        .replace("http-request 5s", "http-request 1s")
+        .replace("client 75s", "client 1s"),
         arguments=("-W", "-db", "-f", "haproxy.cfg"),
         ready="Loading success",
-        taken=r"^taken (?P<status>-?\d+) (?P<target>\S*)",
+        line=r"^taken $STATUS (?P<target>\S*)",
     ),
 }
 
@@ -237,7 +241,7 @@ class Proxy:
         assert kind.program is not None
         self.port = _free_port()
         self._ready = kind.ready
-        configuration = kind.configuration % {"port": self.port}
+        configuration = kind.configuration.replace("$PORT", str(self.port))
         configuration = configuration.replace(":54112", f":{upstream_port}")
         (prefix / kind.file).write_text(configuration, encoding="utf-8")
         self._process = subprocess.Popen(  # noqa: S603 # our own arguments
