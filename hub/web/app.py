@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from hub.access.admission import Admission
 from hub.feed.hub import Hub
@@ -52,7 +54,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         connect_rate=settings.connect_rate,
     )
     app = Starlette(
-        routes=_routes(hub, admission, Entry(hub, admission)),
+        routes=[_whole(route) for route in _routes(hub, admission, Entry(hub, admission))],
         lifespan=hub.lifespan,
     )
     app.router.redirect_slashes = False  # it would answer in front of the guard
@@ -61,7 +63,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     return app
 
 
-def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[BaseRoute]:
+def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[Route | WebSocketRoute | Mount]:
     """List the routes; who asks after the hub's health may call it by any name.
 
     Routes of the feed enter by themselves, for they know on which way; of all others the middleware
@@ -89,3 +91,13 @@ def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[BaseRoute]:
         Route("/livez", health.live),
         Route("/readyz", health.ready),
     ]
+
+
+def _whole(route: Route | WebSocketRoute | Mount) -> Route | WebSocketRoute | Mount:
+    """Have a route match whole paths.
+
+    The framework's patterns end in ``$``, which matches before a last line feed too: a proxy that
+    keeps ``/metrics`` private would let ``/metrics%0a`` pass.
+    """
+    route.path_regex = re.compile(rf"(?:{route.path_regex.pattern})\Z", route.path_regex.flags)
+    return route

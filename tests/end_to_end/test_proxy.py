@@ -16,7 +16,7 @@ from websockets.http11 import Response
 
 from tests.support.browser import needs_chromium, open_page
 from tests.support.clients import DEFAULT_MESSAGE, receive, strict_json
-from tests.support.proxy import LOCATION, MAP, Nginx, needs_nginx, start_nginx
+from tests.support.proxy import CADDY, HAPROXY, LOCATION, MAP, Proxy, needs_nginx, start_nginx
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 
 HISTORY = f"{PATH}/history"
@@ -25,13 +25,13 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 @contextmanager
-def start_behind_nginx(*flags: str, interval: str = "0.1") -> Iterator[tuple[ServerProcess, Nginx]]:
+def start_behind_nginx(*flags: str, interval: str = "0.1") -> Iterator[tuple[ServerProcess, Proxy]]:
     with start_hub(*flags, interval=interval) as hub, start_nginx(hub.port) as nginx:
         yield hub, nginx
 
 
 @pytest.fixture(scope="module")
-def nginx() -> Iterator[Nginx]:
+def nginx() -> Iterator[Proxy]:
     with start_behind_nginx() as (_, nginx):
         yield nginx
 
@@ -85,14 +85,14 @@ async def browser() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @needs_nginx
-async def test_messages_come_through_in_exactly_the_form_of_the_contract(nginx: Nginx) -> None:
+async def test_messages_come_through_in_exactly_the_form_of_the_contract(nginx: Proxy) -> None:
     async with visitor(nginx.port) as websocket:
         for _ in range(3):
             assert DEFAULT_MESSAGE.fullmatch(await receive(websocket))
 
 
 @needs_nginx
-async def test_requests_come_through(nginx: Nginx) -> None:
+async def test_requests_come_through(nginx: Proxy) -> None:
     async with browser() as http:
         assert DEFAULT_MESSAGE.fullmatch((await http.get(nginx.url())).text)
         assert (await http.get(nginx.url(f"{PATH}?metrics=gpu"))).status_code == 400
@@ -100,7 +100,7 @@ async def test_requests_come_through(nginx: Nginx) -> None:
 
 @needs_nginx
 @needs_chromium
-async def test_the_page_comes_through(nginx: Nginx) -> None:
+async def test_the_page_comes_through(nginx: Proxy) -> None:
     async with open_page(nginx.url("/").replace("127.0.0.1", "localhost")) as page:
         await page.locator("#state[data-state=live]").wait_for()
         await page.locator("#panels").wait_for()
@@ -128,7 +128,7 @@ async def test_events_come_through_one_by_one_as_they_are_made() -> None:
         "/api/system/%2e%2e/%2e%2e/metrics", "/static/../metrics",
     ],
 )  # fmt: skip
-async def test_what_is_for_operators_does_not_come_through(nginx: Nginx, path: str) -> None:
+async def test_what_is_for_operators_does_not_come_through(nginx: Proxy, path: str) -> None:
     async with browser() as http:
         response = await http.get(nginx.url(path))
     assert (response.status_code, "nginx" in response.text) == (404, True)
@@ -182,7 +182,7 @@ async def test_who_is_no_trusted_proxy_is_not_believed(source: str, flags: tuple
 
 
 @needs_nginx
-async def test_a_name_that_the_hub_does_not_serve_is_refused(nginx: Nginx) -> None:
+async def test_a_name_that_the_hub_does_not_serve_is_refused(nginx: Proxy) -> None:
     response = await refusal(nginx.port, host="metrics.example")
     assert (response.status_code, reason(response)) == (403, "host")
 
@@ -223,6 +223,12 @@ async def test_when_the_hub_stops_all_of_nginx_s_clients_are_told() -> None:
         assert await hub.ended() == 0
 
 
-def test_the_configuration_is_the_one_that_the_readme_shows() -> None:
+@pytest.mark.parametrize(
+    ("program", "configuration"),
+    [("nginx", f"{MAP}\n{LOCATION}"), ("caddy", CADDY), ("haproxy", HAPROXY)],
+)
+def test_the_configuration_is_the_one_that_the_readme_shows(
+    program: str, configuration: str
+) -> None:
     readme = README.read_text(encoding="utf-8")
-    assert f"```nginx\n{MAP}\n{LOCATION}```\n" in readme
+    assert f"```{program}\n{configuration}```\n" in readme

@@ -158,6 +158,19 @@ async def test_every_route_answers_get_and_head_and_nothing_else(
 # The past in columns
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/metrics", "/livez", "/openapi.json", PATH],
+)
+@pytest.mark.parametrize("more", ["%0a", "%0d%0a", "%00", "%2f"])
+async def test_a_path_with_more_behind_it_is_another_one(
+    server: ServerProcess, path: str, more: str
+) -> None:
+    """So a proxy that keeps a path private keeps all of its forms private."""
+    assert (await get(server, path)).status_code == 200
+    assert (await get(server, path + more)).status_code == 404
+
+
 async def test_the_past_comes_in_columns_of_one_length(server: ServerProcess) -> None:
     async with client(server.url()) as websocket:
         seen = [await message(websocket) for _ in range(4)]
