@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from tests.fuzz.distilled import keep_what_is_new
@@ -46,7 +47,7 @@ def _search(target: Target, seconds: float) -> bool:
     try:
         count = search(target, seconds)
     except Exception as error:  # whatever it is
-        print(f"{target.name}: {error!r}", *getattr(error, "__notes__", ()), sep="\n")
+        print(f"{target.name}: {error!r}", *traceback.format_exception(error), sep="\n")
         return False
     print(f"{target.name}: {count} inputs", flush=True)
     return True

@@ -12,7 +12,7 @@ from tests.fuzz.target import CORPUS
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.unguided import inputs
 
-_FILES: Final = 200
+_FILES: Final = 250
 _BYTES: Final = 200_000
 
 
