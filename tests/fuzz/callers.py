@@ -279,98 +279,27 @@ def _neighbours(host: str) -> Iterator[str]:
 
 
 TARGETS: Final = (
-    Target(
-        "token",
-        show_tokens,
-        [
-            *(b"Authorization: ", b"Bearer ", b"bearer", b"BEARER ", b"Basic ", b"\n", b" ", b"\t"),
-            *(
-                b"Sec-WebSocket-Protocol: ",
-                b"bearer.",
-                b"metrics.v1",
-                b", ",
-                b",",
-                b"another",
-                b"a",
-            ),
-            *(CANARY.encode(), CANARY.encode()[:-1], b"\xa0", b"\x85", b"\xff", b"\0"),
-        ],
-    ),
-    Target(
-        "host",
-        judge_hosts,
-        [
-            *(
-                b"Host: ",
-                b"Origin: ",
-                b"\n",
-                b"http://",
-                b"https://",
-                b"null",
-                b"localhost",
-                b":80",
-            ),
-            *(b"127.0.0.1", b"192.0.2.7", b"[::1]", b"[2001:db8::7]", b"[::ffff:127.0.0.1]", b":0"),
-            *(
-                b"metrics.example",
-                b"[2001:db8::1]",
-                b"dash.example",
-                b":8080",
-                b"any.example",
-                b":",
-            ),
-            *(
-                b".",
-                b"@",
-                b"/",
-                b"?",
-                b"#",
-                b"\\",
-                b"%",
-                b"[",
-                b"]",
-                b"0x7f.1",
-                b"2130706433",
-                b"*",
-            ),
-            *(
-                b"127.1",
-                b"0177.0.0.1",
-                b"evil.example",
-                b"\xb2",
-                b"\xe9",
-                b"[::1%1]",
-                b":65536",
-                b" ",
-            ),
-        ],
-    ),
-    Target(
-        "allowed_host",
-        list_hosts,
-        [
-            *(b"http://", b"https://", b"*", b"null", b"localhost", b"metrics.example", b":8080"),
-            *(b"::1", b"[::1]", b"2001:db8::1", b"::ffff:1.2.3.4", b"127.1", b"0x7f", b"%1", b"."),
-            *(b":", b"/", b"@", b"_", b"-", b"xn--", b"\xe2\x84\xaa", b"\xc4\xb0", b"\xff", b"\0"),
-        ],
-    ),
-    Target(
-        "forwarded",
-        forward_addresses,
-        [
-            *(b"192.0.2.7", b"10.0.0.1", b"127.0.0.1", b"2001:db8::7", b"[2001:db8::7]", b":80"),
-            *(b"::ffff:192.0.2.7", b"fe80::1%eth0", b"%", b", ", b",", b"unknown", b'"9.9.9.9"'),
-            *(
-                b"009.9.9.9",
-                b":99999999999999999999",
-                b":-1",
-                b"\xb2",
-                b"\x85",
-                b"\x9b",
-                b"\n",
-                b"[",
-                b"]",
-            ),
-        ],
-    ),
-)
+    Target("token", show_tokens, [
+        b"Authorization: ", b"Bearer ", b"bearer", b"BEARER ", b"Basic ", b"\n", b" ", b"\t", b", ",
+        b"Sec-WebSocket-Protocol: ", b"bearer.", b"metrics.v1", b",", b"another", b"a", b"\0",
+        CANARY.encode(), CANARY.encode()[:-1], b"\xa0", b"\x85", b"\xff",
+    ]),
+    Target("host", judge_hosts, [
+        b"Host: ", b"Origin: ", b"\n", b"http://", b"https://", b"null", b"localhost", b":80",
+        b"127.0.0.1", b"192.0.2.7", b"[::1]", b"[2001:db8::7]", b"[::ffff:127.0.0.1]", b":8080",
+        b"metrics.example", b"[2001:db8::1]", b"dash.example", b"any.example", b"evil.example",
+        b".", b"@", b"/", b"?", b"#", b"\\", b"%", b"[", b"]", b"0x7f.1", b"2130706433", b"*", b" ",
+        b":0", b":", b"127.1", b"0177.0.0.1", b"\xb2", b"\xe9", b"[::1%1]", b":65536",
+    ]),
+    Target("allowed_host", list_hosts, [
+        b"http://", b"https://", b"*", b"null", b"localhost", b"metrics.example", b":8080", b"::1",
+        b"[::1]", b"2001:db8::1", b"::ffff:1.2.3.4", b"127.1", b"0x7f", b"%1", b".", b":", b"/",
+        b"@", b"_", b"-", b"xn--", b"\xe2\x84\xaa", b"\xc4\xb0", b"\xff", b"\0",
+    ]),
+    Target("forwarded", forward_addresses, [
+        b"192.0.2.7", b"10.0.0.1", b"127.0.0.1", b"2001:db8::7", b"[2001:db8::7]", b":80",
+        b"unknown", b"::ffff:192.0.2.7", b"fe80::1%eth0", b"%", b", ", b",", b'"9.9.9.9"',
+        b"009.9.9.9", b":-1", b":99999999999999999999", b"\xb2", b"\x85", b"\x9b", b"\n",
+        b"[", b"]",
+    ]),
+)  # fmt: skip
