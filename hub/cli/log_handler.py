@@ -41,7 +41,7 @@ class BackgroundHandler(logging.Handler):
         write: Callable[[str], object],
         *,
         capacity: int = CAPACITY,
-        pause: float = 0.01,
+        pause: float = 0.05,
     ) -> None:
         super().__init__()
         self._write = write
@@ -62,13 +62,16 @@ class BackgroundHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; called with the handler's lock held. Does not wait."""
-        if self._closing.is_set():
-            self._write_late(record)
-        elif not self._has_room():
-            self._left_out += 1
-        else:
-            self._put_notice()
-            self._put(record)
+        try:
+            if self._closing.is_set():
+                self._write_late(record)
+            elif not self._has_room():
+                self._left_out += 1
+            else:
+                self._put_notice()
+                self._put(record)
+        except Exception:  # as every handler does
+            self.handleError(record)
 
     def close(self) -> None:
         """Write what is queued, for a second at the most, and end the thread."""
@@ -93,23 +96,14 @@ class BackgroundHandler(logging.Handler):
             self._put(logging.LogRecord("hub", logging.WARNING, "", 0, text, (count,), None))
 
     def _put(self, record: logging.LogRecord) -> None:
-        with self._handling_errors(record):
-            line = f"{self.format(record)}\n"
-            self._queued += len(line)
-            self._lines.put(line)
+        line = f"{self.format(record)}\n"
+        self._queued += len(line)
+        self._lines.put(line)
 
     def _write_late(self, record: logging.LogRecord) -> None:
         """Write at once what is logged while the interpreter ends, unless the writer is stuck."""
         if not self._thread.is_alive():
-            with self._handling_errors(record):
-                self._write(f"{self.format(record)}\n")
-
-    @contextlib.contextmanager
-    def _handling_errors(self, record: logging.LogRecord) -> Iterator[None]:
-        try:
-            yield
-        except Exception:  # as every handler does
-            self.handleError(record)
+            self._write(f"{self.format(record)}\n")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -76,11 +76,15 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; only a traceback adds others."""
-        return "\n".join(map(_escaped, super().format(record).split("\n")))
+        text = super().format(record)
+        if text.isprintable():  # nearly always, and as cheap as it gets
+            return text
+        return "\n".join(map(_escaped, text.split("\n")))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 # overrides
         """Return the line without the traceback."""
-        return super().formatMessage(record).rstrip().replace("\n", r"\n")
+        text = super().formatMessage(record)
+        return text if text.isprintable() else text.rstrip().replace("\n", r"\n")
 
 
 def _escaped(text: str) -> str:
