@@ -1,8 +1,7 @@
 """uvicorn's HTTP protocol within bounds: a client that sends too much or nonsense is cut off.
 
-A connection costs a descriptor and memory before the application has heard of it. So a request's
-head has a size and a time in which it has to be complete, and nothing may follow it but other
-requests, few, which wait unread until it has been answered. When descriptors run out, idle
+A request's head has a size and a time in which it has to be complete, and nothing may follow it but
+other requests, few, which wait unread until it has been answered. When descriptors run out, idle
 connections go, and then newcomers are told so while there are still some left for the sampler.
 """
 
@@ -31,6 +30,7 @@ _logger = logging.getLogger("hub")
 
 _LINGER_SECONDS: Final = 0.5  # less than a stream takes for its last words
 _END: Final = b"\r\n\r\n"
+_VERSIONS: Final = ("1.0", "1.1")
 _ZERO: Final = b"0 \t"
 
 
@@ -51,11 +51,9 @@ class HandshakeProtocol(HttpToolsProtocol):
     turns: Turns
     idle: Idle
 
-    on_refused: Callable[[RefusalReason, Sequence[object] | None], None]
-    """Told of every client that is cut off."""
+    on_refused: Callable[[RefusalReason, Sequence[object] | None], None]  # of a client cut off
 
-    capacity: int | None = None
-    """How many connections there may be in all."""
+    capacity: int | None = None  # connections that there may be in all
 
     cycle: RequestResponseCycle | None  # type: ignore[assignment] # at first there is none
 
@@ -187,6 +185,8 @@ class HandshakeProtocol(HttpToolsProtocol):
                 body = True
         if size > self.HEAD_BYTES:
             self._give_up(RefusalReason.TOO_LARGE)
+        if self.parser.get_http_version() not in _VERSIONS:  # 0.9 has no head that could end
+            self._give_up(RefusalReason.MALFORMED)
         if body:
             self._give_up(RefusalReason.BODY)
         if not self.url.startswith(b"/"):

@@ -26,10 +26,10 @@ __all__ = ["TARGETS"]
 
 _BODY: Final = re.compile(rb"(?i)\r\n(content-length|transfer-encoding)[ \t]*:")
 
-_ODD: Final = re.compile(rb"PRI|(?<!\r)\n")
-"""What ends in another way than a head does: half of HTTP/2's preface, and a line of HTTP/0.9.
+_ODD: Final = re.compile(rb"PRI")
+"""Half of HTTP/2's preface, for the rest of which the parser waits.
 
-Of what follows these in one piece the parser sees more, or less, than of what comes in parts.
+Of what follows in one piece it sees more, or less, than of what comes in parts.
 """
 
 _SILENCE: Final = logging.Logger("fuzz", logging.CRITICAL)  # noqa: LOG001 # unregistered

@@ -341,6 +341,15 @@ def test_above_the_capacity_it_is_told_at_once(entry: Entry) -> None:
     assert entry.refused == [RefusalReason.CAPACITY]
 
 
+@pytest.mark.parametrize("line", [b"GET /\r\n", b"GET / HTTP/0.9\r\n", b"GET / HTTP/2.0\r\n"])
+def test_a_version_that_is_not_spoken_is_refused(entry: Entry, line: bytes) -> None:
+    transport = entry.connect()
+    transport.receive(line + b"Host: localhost\r\n\r\n")
+    assert status(bytes(transport.wire)) == 400
+    assert transport.is_closing()
+    assert entry.served == []
+
+
 def from_address(entry: Entry, address: str, capacity: int = 4) -> FakeTransport:
     """Let a client connect from an address, be answered, and say no more."""
     transport = entry.connect(capacity, address)
