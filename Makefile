@@ -5,12 +5,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# All tests run under the threshold of the coverage, several at a time: most wait for a clock or a
-# server. A part of them is over sooner without either; ARGS may ask for both.
+# Tests run under the threshold of the coverage, several at a time: most wait for a clock or a
+# server. A part of them is over sooner without either; ARGS may ask for both. Those that attack,
+# fuzz or come in crowds are a target of their own.
 ifeq ($(filter tests/% ./tests/% -k% -m% --lf --last-failed --co --collect-only,$(ARGS)),)
 WORKERS ?= 4
-TESTS   := -n $(WORKERS) --dist worksteal --cov
-TIME    := All tests, with branch coverage: two minutes or a little more on two cores.
+TESTS   := -n $(WORKERS) --dist worksteal --cov -m "not long"
+TIME    := All tests but the long ones, with branch coverage: less than two minutes on two cores.
 else
 TIME    := A part of the tests, without coverage: as a rule some seconds.
 endif
@@ -19,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-isolation bench-views bench-hostile bench-page pictures clean
+.PHONY: help run test test-long check bench bench-isolation bench-views bench-hostile bench-page pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ run: $(VENV)/.run ## serve the feed; flags go in ARGS, as in: make run ARGS="--p
 test: $(VENV)/.test ## run all tests with branch coverage, or a part: make test ARGS="tests/feed"
 	@echo "$(TIME)"
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+test-long: $(VENV)/.test ## run the tests that attack, fuzz and come in crowds
+	@echo "The long tests: a minute on two cores, or what HUB_FUZZ_STEPS asks for."
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff check

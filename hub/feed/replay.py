@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from hub.feed.history import History
 from hub.feed.view import View
@@ -10,7 +10,7 @@ from hub.feed.window import Window
 from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
 
-__all__ = ["read_windows", "replay_snapshots"]
+__all__ = ["collect", "read_windows", "reduce_windows", "replay_snapshots"]
 
 
 def read_windows(
@@ -59,6 +59,36 @@ def replay_snapshots(
         seconds: how far back from the newest snapshot.
     """
     after = history.ago(seconds)
-    first = history.begin(after, view.ticks)
-    for ended in read_windows(history, Window(view, kinds), first):
-        yield ended if ended is not None and ended.time > after else None
+    past = yield from collect(history, view.ticks, after)
+    yield from reduce_windows(past, Window(view, kinds), after)
+
+
+def collect(
+    history: History, ticks: int, after: float
+) -> Generator[None, None, Sequence[Snapshot]]:
+    """Return the snapshots of all windows of ``ticks`` that end after a time in Unix seconds.
+
+    They are the history's own: keeping them costs no more than the list. It pauses often.
+    """
+    past: list[Snapshot] = []
+    position, end = history.begin(after, ticks), history.end
+    while position < end:
+        if position < history.start:  # forgotten meanwhile
+            position = history.window(history.start, ticks)
+            past.clear()
+            continue
+        past.append(history[position])
+        position += 1
+        yield
+    return past
+
+
+def reduce_windows(
+    past: Iterable[Snapshot], window: Window, after: float
+) -> Iterator[Snapshot | None]:
+    """Iterate over the windows that end after a time in Unix seconds; None is a pause."""
+    for snapshot in past:
+        for ended in window.add(snapshot):
+            if ended.time > after:
+                yield ended
+        yield None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -11,9 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from hub.errors import Refused
+from hub.feed.history import History
 from hub.feed.hub import Hub
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
-from hub.feed.replay import replay_snapshots
+from hub.feed.replay import collect, reduce_windows
+from hub.feed.view import View
+from hub.feed.window import Window
+from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot, Value
 from hub.web.entry import Entry, Way
 from hub.web.openapi import asyncapi, openapi
@@ -82,8 +87,8 @@ class FeedAPI:
         """Encode the columns piece by piece, as fast as the client takes them."""
         hub, view = self._hub, query.view
         kinds = hub.catalog().kinds(view.metrics)
-        past = replay_snapshots(hub.history, view, kinds, query.history)
-        async for piece in hub.slicer.iterate(_encode_columns(past, view.metrics)):
+        columns = _encode_columns(hub.history, view, kinds, query.history)
+        async for piece in hub.slicer.iterate(columns):
             yield piece
 
     async def openapi(self, request: Request) -> Response:
@@ -100,30 +105,37 @@ class FeedAPI:
 
 
 def _encode_columns(
-    past: Iterator[Snapshot | None], metrics: Sequence[str]
+    history: History, view: View, kinds: Mapping[str, Kind], seconds: float
 ) -> Iterator[bytes | None]:
-    """Read all rows, then encode the columns, some rows at each step."""
-    snapshots = []
-    for snapshot in past:
-        if snapshot is not None:
-            snapshots.append(snapshot)
-        yield None
+    """Encode one column after the other, some rows at a time, and keep no more than these.
+
+    However many clients ask, and however slowly they read, what was reduced for them is not held.
+    """
+    after = history.ago(seconds)
+    past = yield from collect(history, view.ticks, after)
     opening = b"{"
-    for name in ("timestamp", *metrics):
+    for name in ("timestamp", *view.metrics):
         yield b'%b"%b":[' % (opening, name.encode())
-        for first in range(0, len(snapshots), _ROWS):
-            values = []
-            for snapshot in snapshots[first : first + _ROWS]:
-                values.append(_value(snapshot, name))
-                yield None
-            piece = orjson.dumps(values)[1:-1]
-            yield b"," + piece if first else piece
+        shown = (name,) if name in view.metrics else ()
+        window = Window(replace(view, metrics=shown), kinds)
+        yield from _encode_column(reduce_windows(past, window, after), name)
         opening = b"],"
     yield b"]}"
 
 
-def _value(snapshot: Snapshot, name: str) -> Value | None:
-    return snapshot.timestamp if name == "timestamp" else snapshot.value(name)
+def _encode_column(rows: Iterable[Snapshot | None], name: str) -> Iterator[bytes | None]:
+    values: list[Value | None] = []
+    comma = b""
+    for row in rows:
+        if row is not None:
+            values.append(row.timestamp if name == "timestamp" else row.value(name))
+        if len(values) == _ROWS:
+            yield comma + orjson.dumps(values)[1:-1]
+            comma = b","
+            values.clear()
+        yield None
+    if values:
+        yield comma + orjson.dumps(values)[1:-1]
 
 
 class HealthAPI:

@@ -30,6 +30,8 @@ from tests.support.inspected import Held, held, start_inspected
 from tests.support.loops import LOOPS, environ_for
 from tests.support.servers import DEADLINE, PATH, ServerProcess
 
+pytestmark = pytest.mark.long
+
 _T = TypeVar("_T")
 
 _STEPS: Final = int(os.environ.get("HUB_FUZZ_STEPS", "600"))

@@ -13,6 +13,8 @@ from benchmarks.attack import ATTACKS, attack
 from tests.support.clients import assert_nothing_lost, client, message
 from tests.support.servers import ServerProcess, start_hub
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:

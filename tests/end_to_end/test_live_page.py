@@ -305,6 +305,7 @@ async def test_a_hidden_tab_has_no_connection_and_no_gap_when_it_is_shown_again(
         await assert_all_is_shown(page, hub)
 
 
+@pytest.mark.long
 async def test_twenty_tabs_are_twenty_subscribers_of_one_view(
     server: ServerProcess, url: str
 ) -> None:

@@ -22,6 +22,8 @@ from tests.support.proxy import PROXIES, Kind, Proxy, needs, start_proxy
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 from tests.support.smuggling import CASES, Case
 
+pytestmark = pytest.mark.long
+
 _PUBLIC: Final = re.compile(r"/(|static/.*|openapi\.json|api/system/.*)", re.DOTALL)
 _REQUEST: Final = re.compile(
     r'(?P<peer>\S+) - "(?:WebSocket|\S+) (?P<path>.*?)(?: HTTP/\S+)?" (?P<answer>\S+)$'

@@ -14,6 +14,8 @@ from benchmarks.http_attack import HTTP_ATTACKS, attack_http
 from tests.support.clients import assert_nothing_lost, client, message
 from tests.support.servers import ServerProcess, start_hub
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import signal
@@ -15,7 +16,11 @@ import httpx2
 import pytest
 
 from hub import Hub, create_app
+from hub.feed.history import History
+from hub.feed.view import View
+from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
+from hub.web.api import _encode_columns
 from tests.support.clients import (
     DEFAULT_MESSAGE,
     TIMESTAMP,
@@ -228,6 +233,40 @@ async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() 
     await hub.stop()
     # Each reads and then encodes four columns, so many rows at a time; others come in between.
     assert turns >= crowd * 5 * (rows // 64)
+
+
+def test_clients_that_read_slowly_hold_nothing_that_was_reduced_for_them() -> None:
+    rows, crowd = 1000, 20
+    history = History(rows)
+    for tick in range(rows):
+        history.append(Snapshot(tick, tick, float(tick), {"cpu": 1.5, "memory": 2.5}))
+    kinds = {"cpu": Kind.GAUGE, "memory": Kind.GAUGE}
+    view = View(("cpu", "memory"), ticks=2)
+    answers = [_encode_columns(history, view, kinds, 3600) for _ in range(crowd)]
+    for answer in answers:
+        heard = b""
+        while b'"memory":[2.5' not in heard:
+            heard += next(answer) or b""
+    gc.collect()
+    snapshots = sum(isinstance(one, Snapshot) for one in gc.get_objects())
+    assert snapshots < rows + 3 * crowd
+    for answer in answers:
+        tail = b"".join(filter(None, answer))
+        assert tail.endswith(b"2.5]}")
+
+
+def test_what_is_forgotten_while_a_column_is_read_is_in_all_columns_or_in_none() -> None:
+    history = History(100)
+    for tick in range(100):
+        history.append(Snapshot(tick, tick, float(tick), {"cpu": float(tick)}))
+    answer = _encode_columns(history, View(("cpu",), ticks=5), {"cpu": Kind.GAUGE}, 3600)
+    heard = b""
+    for tick in range(100, 1000):
+        heard += next(answer, None) or b""
+        history.append(Snapshot(tick, tick, float(tick), {"cpu": float(tick)}))
+    columns = json.loads(heard + b"".join(filter(None, answer)))
+    assert len(columns["cpu"]) == len(columns["timestamp"]) > 5
+    assert columns["cpu"] == sorted(columns["cpu"])
 
 
 @pytest.mark.parametrize(
