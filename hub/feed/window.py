@@ -12,7 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from hub.feed.view import Aggregate, View
 from hub.sampling.metric import Kind
-from hub.sampling.snapshot import DeviceDeltas, Failure, Reading, Snapshot, Value
+from hub.sampling.snapshot import DeviceDeltas, Failure, Reading, Snapshot
+from hub.sampling.value import Value
 
 __all__ = ["Window"]
 
@@ -94,7 +95,7 @@ class Window:
             value = reduction.value()
             if value is not None:
                 readings[name] = value
-        return Snapshot(last.tick, last.number, last.time, readings)
+        return Snapshot(last.tick, last.number, last.time, readings, last.precisions)
 
 
 class _Reduction(Protocol[_T]):

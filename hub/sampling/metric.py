@@ -15,7 +15,8 @@ from enum import Enum
 from typing import Final
 
 from hub.errors import InvalidValue
-from hub.sampling.snapshot import DeviceDeltas, Value
+from hub.sampling.snapshot import DeviceDeltas
+from hub.sampling.value import Precision, Value
 
 __all__ = ["Kind", "Metric", "plain_value", "reading_of"]
 
@@ -53,6 +54,7 @@ class Metric:
         restricted: it is only for clients with a token, and so not in the public feed.
         background: it takes long: collect it in a thread of its own, beside the tick, and let a
             snapshot have the newest value that is finished.
+        precision: how its numbers are rounded when they are sent; by default they are not.
         description: what it says and in which unit, for the machine-readable contract.
         schema: JSON Schema of its values, for the same; an empty one allows any.
 
@@ -68,6 +70,7 @@ class Metric:
     always: bool = False
     restricted: bool = False
     background: bool = False
+    precision: Precision | None = None
     description: str = ""
     schema: Mapping[str, object] = field(default_factory=dict, compare=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from hub.histogram import Distribution, Histogram
 from hub.sampling.collector import Collector
 from hub.sampling.metric import Metric
 from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.value import Precision
 
 __all__ = ["Sampler", "SamplerStatistics"]
 
@@ -77,6 +78,7 @@ class Sampler:
         self._tick: int | None = None  # the last snapshot's tick and number
         self._number: int | None = None
         # For the statistics, whose attributes say what they are.
+        self._precisions: Mapping[str, Precision] = {}  # by the names of metrics
         self._ticks = 0
         self._missed = 0
         self._lateness = Histogram(_BOUNDS)
@@ -114,13 +116,21 @@ class Sampler:
         self._tick = _tick(self._tick, step, (time - late) / self._interval)
         self._number = self._tick if self._number is None else self._number + step
         begun = self._clock.monotonic()
-        readings = await self._collector.collect(self._demand())
+        metrics = self._demand()
+        readings = await self._collector.collect(metrics)
         self._duration.observe(self._clock.monotonic() - begun)
         self._ticks += 1
-        snapshot = Snapshot(self._tick, self._number, time, readings)
+        snapshot = Snapshot(self._tick, self._number, time, readings, self._precisions_of(metrics))
         self._failures.update(snapshot.failures.keys())
         self._log.note(snapshot)
         self._publish(snapshot)
+
+    def _precisions_of(self, metrics: Iterable[Metric]) -> Mapping[str, Precision]:
+        """Return the precisions of all metrics that there have been, which seldom become more."""
+        found = {m.name: m.precision for m in metrics if m.precision is not None}
+        if not found.keys() <= self._precisions.keys():
+            self._precisions = {**self._precisions, **found}
+        return self._precisions
 
 
 def _tick(last: int | None, step: int, due: float) -> int:

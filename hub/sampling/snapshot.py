@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from hub.sampling.value import Precision, Value
 from hub.text import one_line
 
-__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Reading", "Snapshot", "Value"]
+__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Reading", "Snapshot"]
 
 _CAUSE_LENGTH: Final = 200
-
-Value: TypeAlias = "bool | int | float | str | list[Value | None] | dict[str, Value | None]"
-"""What a metric may be worth: anything that strict JSON can say, but not null by itself."""
+_NONE: Final[Mapping[str, Precision]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,16 @@ class Snapshot:
         time: when the sample was taken, in seconds since the Unix epoch, to the microsecond.
         readings: by metric name. A metric that was not in demand, or that has only just come
             into demand and needs a tick to warm up, is absent.
+        precisions: of those metrics that have one, by name; one mapping for many snapshots.
     """
 
     tick: int
     number: int
     time: float
     readings: Mapping[str, Reading]
+    precisions: Mapping[str, Precision] = field(
+        default_factory=lambda: _NONE, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         # So that the timestamp, read back, is the very same number.
@@ -133,8 +137,10 @@ class Snapshot:
         return self.tick // ticks - set_by // ticks
 
     def value(self, name: str) -> Value | None:
-        """Return what a metric is worth as JSON has it; None where it has no value."""
+        """Return what a metric is worth as JSON has it, rounded; None where it has no value."""
         reading = self.readings.get(name)
-        if isinstance(reading, DeviceDeltas):
-            return reading.rates()
-        return None if isinstance(reading, Failure) else reading
+        if reading is None or isinstance(reading, Failure):
+            return None
+        value = reading.rates() if isinstance(reading, DeviceDeltas) else reading
+        precision = self.precisions.get(name)
+        return value if precision is None else precision.round(value)

@@ -14,6 +14,7 @@ import psutil
 from hub.sampling.counters import CounterMeter
 from hub.sampling.metric import Kind, Metric
 from hub.sampling.processes import SHOWN, ProcessTable
+from hub.sampling.value import Precision
 from hub.settings import Settings
 
 __all__ = ["standard_metrics"]
@@ -61,6 +62,7 @@ def _percentages(settings: Settings) -> tuple[Metric, ...]:
             collect,
             prime=cpu if name == "cpu" else None,
             always=True,
+            precision=Precision.TENTH,
             description=description,
             schema=_PERCENT,
         )
@@ -76,24 +78,28 @@ def _details() -> tuple[Metric, ...]:
             "cores",
             cores,
             prime=cores,
+            precision=Precision.TENTH,
             description="Use of each logical processor, in percent.",
             schema={"type": "array", "items": _PERCENT},
         ),
         Metric(
             "load",
             psutil.getloadavg,
+            precision=Precision.HUNDREDTH,
             description="Mean number of processes that run or wait, over 1, 5 and 15 minutes.",
             schema={"type": "array", "items": _RATE, "minItems": 3, "maxItems": 3},
         ),
         Metric(
             "memory_bytes",
             _memory_bytes,
+            precision=Precision.WHOLE,
             description="Memory in bytes.",
             schema=_object(memory),
         ),
         Metric(
             "disks",
             _disks,
+            precision=Precision.TENTH,
             description="Used space of each mounted file system, in percent, by mount point.",
             schema={"type": "object", "additionalProperties": _PERCENT},
         ),
@@ -117,6 +123,7 @@ def _rate(name: str, meter: CounterMeter, description: str) -> Metric:
         meter.collect,
         prime=meter.prime,
         kind=Kind.RATE,
+        precision=Precision.RATE,
         description=description,
         schema=_object({**rates, meter.group: by_device}),
     )
@@ -126,6 +133,7 @@ def _temperatures() -> Metric:
     return Metric(
         "temperatures",
         _read_temperatures,
+        precision=Precision.TENTH,
         description="Degrees Celsius by sensor; empty where there is none.",
         schema={"type": "object", "additionalProperties": {"type": "number"}},
     )
@@ -146,6 +154,7 @@ def _processes() -> Metric:
         kind=Kind.LIST,
         restricted=True,
         background=True,
+        precision=Precision.TENTH,
         description=f"The {SHOWN} processes that use most of one processor, in percent of it, "
         "with their share of memory in percent.",
         schema={"type": "array", "items": _object(process), "maxItems": SHOWN},

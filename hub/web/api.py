@@ -19,7 +19,8 @@ from hub.feed.replay import collect, reduce_windows
 from hub.feed.view import View
 from hub.feed.window import Window
 from hub.sampling.metric import Kind
-from hub.sampling.snapshot import Snapshot, Value
+from hub.sampling.snapshot import Snapshot
+from hub.sampling.value import Value
 from hub.web.entry import Entry, Way
 from hub.web.openapi import asyncapi, openapi
 from hub.web.prometheus import Telemetry

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.sampling.counters import CounterMeter
-from hub.sampling.snapshot import Value
+from hub.sampling.value import Value
 
 
 class Counters:

@@ -18,8 +18,9 @@ from hub import Metric, Settings
 from hub.clock import SystemClock
 from hub.sampling.collector import ThreadCollector
 from hub.sampling.metric import Kind, reading_of
-from hub.sampling.snapshot import DeviceDeltas, Failure, Value
+from hub.sampling.snapshot import DeviceDeltas, Failure
 from hub.sampling.system import _is_whole_disk, standard_metrics
+from hub.sampling.value import Value
 from tests.support.servers import DEADLINE
 
 FAMILIES = [

@@ -201,7 +201,7 @@ async def test_the_past_in_longer_intervals_is_the_mean(server: ServerProcess) -
     ends = [single["timestamp"].index(timestamp) for timestamp in longer["timestamp"]]
     for before, end, mean in zip(ends, ends[1:], longer["cpu"][1:], strict=False):
         values = single["cpu"][before + 1 : end + 1]
-        assert mean == pytest.approx(sum(values) / len(values))
+        assert mean == pytest.approx(sum(values) / len(values), abs=0.11)
 
 
 async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() -> None:
