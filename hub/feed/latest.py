@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from hub.feed.demand import Demand
@@ -13,8 +15,30 @@ from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 from hub.feed.window import Window
 from hub.sampling.metric import Kind
+from hub.sampling.snapshot import Snapshot
 
 __all__ = ["LatestFrames"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """A view's newest message, and whether all that it shows has been sampled."""
+
+    frame: Frame | None
+    is_whole: bool
+
+    @classmethod
+    def of(cls, view: View, snapshot: Snapshot) -> _Latest:
+        frame = view.encode(snapshot)
+        sampled = all(name in snapshot.readings for name in view.metrics)
+        return cls(frame, frame is not None and sampled)
+
+    def rank(self) -> tuple[bool, bool]:
+        """Return what makes one message better than another."""
+        return self.frame is not None, self.is_whole
+
+
+_NOTHING: Final = _Latest(None, is_whole=False)
 
 
 class LatestFrames:
@@ -34,8 +58,8 @@ class LatestFrames:
         self._history = history
         self._demand = demand
         self._slicer = slicer
-        # The newest message of each view, or None, as of the newest snapshot.
-        self._frames: dict[View, asyncio.Future[Frame | None]] = {}
+        # What each view has to say as of the newest snapshot.
+        self._frames: dict[View, asyncio.Future[_Latest]] = {}
         self._next_tick: asyncio.Event | None = None  # while a request waits for it
         self._has_begun = False  # whether the history reaches up to the present
 
@@ -50,8 +74,9 @@ class LatestFrames:
     async def get(self, view: View, kinds: Mapping[str, Kind], seconds: float) -> Frame | None:
         """Return the newest message of a view; None if there is none within ``seconds``.
 
-        A family that was not in demand is sampled first, which takes a tick or two. Cancelled, it
-        spoils nothing for others that wait for the same.
+        A family that was not in demand is sampled first, which takes a tick or two; a partial view
+        has to do without it only where it takes longer than ``seconds``. Cancelled, this spoils
+        nothing for others that wait for the same.
 
         Args:
             view: what to see.
@@ -59,17 +84,16 @@ class LatestFrames:
             seconds: to wait at most.
         """
         self._demand.want(view.metrics)
-        try:
+        latest = _NOTHING
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (frame := await self._find(view, kinds)) is None:
+                while not (latest := await self._find(view, kinds)).is_whole:
                     await self._wait_for_tick()
-                return frame
-        except TimeoutError:
-            return None
+        return latest.frame
 
-    async def _find(self, view: View, kinds: Mapping[str, Kind]) -> Frame | None:
+    async def _find(self, view: View, kinds: Mapping[str, Kind]) -> _Latest:
         if not self._has_begun:
-            return None
+            return _NOTHING
         found = self._frames.get(view)
         if found is None:
             if len(self._frames) >= self._MOST:
@@ -84,19 +108,19 @@ class LatestFrames:
         await self._next_tick.wait()
 
     def _read(
-        self, view: View, kinds: Mapping[str, Kind], found: asyncio.Future[Frame | None]
+        self, view: View, kinds: Mapping[str, Kind], found: asyncio.Future[_Latest]
     ) -> Iterator[None]:
         history, window = self._history, Window(view, kinds)
-        newest: Frame | None = None
+        latest = _NOTHING
         try:
             for ended in read_windows(history, window, history.newest_window(view.ticks)):
                 if ended is not None:
-                    newest = view.encode(ended) or newest
+                    newer = _Latest.of(view, ended)
+                    latest = latest if newer.frame is None else newer
                 yield
-            so_far = window.so_far() if newest is None else None
-            if so_far is not None:
-                newest = view.encode(so_far)
+            if not latest.is_whole and (so_far := window.so_far()) is not None:
+                latest = max(latest, _Latest.of(view, so_far), key=_Latest.rank)
         except Exception as error:  # the requests', and no other work's
             found.set_exception(error)
         else:
-            found.set_result(newest)
+            found.set_result(latest)

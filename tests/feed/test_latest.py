@@ -16,6 +16,7 @@ from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 from hub.feed.window import Window
 from hub.sampling.metric import Kind
+from hub.sampling.snapshot import Failure, Reading
 from tests.support.fakes import DEFAULT_VIEW, FakeClock, TickingClock, settle, snapshot
 
 CPU: Final = View(("cpu",))
@@ -32,7 +33,7 @@ class Bench:
         self.slicer = TimeSlicer(TickingClock(0.0004))
         self.latest = LatestFrames(self.history, self.demand, self.slicer)
 
-    def publish(self, number: int, **readings: float) -> None:
+    def publish(self, number: int, **readings: Reading) -> None:
         self.history.append(snapshot(number, **(readings or {"cpu": float(number)})))
         self.latest.update()
 
@@ -102,6 +103,34 @@ async def test_what_is_not_sampled_yet_is_waited_for() -> None:
     frame = await asked
     assert frame is not None
     assert json.loads(frame.payload)["rare"] == 7.0
+
+
+@pytest.mark.parametrize("ticks", [1, 5])
+async def test_a_partial_view_waits_for_what_is_not_sampled_yet(ticks: int) -> None:
+    bench, view = Bench(), View(("cpu", "rare"), ticks, partial=True)
+    for number in range(10):
+        bench.publish(number)
+    asked = bench.ask(view)
+    await settle()
+    bench.publish(10)
+    await settle()
+    assert not asked.done()
+    bench.publish(11, cpu=1.0, rare=7.0)
+    frame = await asked
+    assert frame is not None
+    assert json.loads(frame.payload)["rare"] == 7.0
+    assert (await bench.values(view))["rare"] == 7.0
+
+
+async def test_a_partial_view_does_without_what_takes_too_long() -> None:
+    bench = Bench()
+    bench.publish(0)
+    frame = await bench.latest.get(View(("cpu", "rare"), partial=True), KINDS, 0.0)
+    assert frame is not None
+    assert json.loads(frame.payload)["rare"] is None
+    bench.publish(1, cpu=1.0, rare=Failure("gone"))
+    failed = await bench.values(View(("cpu", "rare"), partial=True))
+    assert failed["errors"] == {"rare": "gone"}
 
 
 async def test_nothing_is_said_of_the_time_before_the_hub_was_started_again() -> None:
