@@ -2,14 +2,16 @@
 
 psutil's calls block, and some have no timeout: ``disk_usage`` of a dead mount may never return. So
 they run in one dedicated thread. When a metric does not answer in time, its thread is abandoned
-with it and the others go on in a new one; the metric is collected again only once its old call has
-returned. Metrics that are known to take long have a thread each from the start, and no tick waits
-for them. Daemon threads hold up neither the event loop nor the end of the process.
+with it and the others go on in a new one. The metric is collected again only once its old call has
+returned, and then in a thread of its own until it answers in time: it holds up one tick and no
+other. Metrics that are known to take long have a thread each from the start, and no tick waits for
+them. Daemon threads hold up neither the event loop nor the end of the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -22,6 +24,10 @@ from hub.sampling.metric import Metric, reading_of
 from hub.sampling.snapshot import Failure, Reading
 
 __all__ = ["Collector", "ThreadCollector"]
+
+
+_PATIENCE_SECONDS: Final = 0.05
+"""How long a tick waits for a metric that was slow."""
 
 
 class Collector(Protocol):
@@ -57,25 +63,65 @@ class ThreadCollector:
         self._timeout = timeout
         self._clock = clock
         self._worker: _Worker | None = None  # reads all that is not in the background
+        self._primed: set[str] = set()  # metrics whose measuring has begun, in whichever thread
         self._hung: dict[str, _Worker] = {}  # abandoned, each with the metric that it is still in
+        self._slow: set[str] = set()  # metrics whose last answer came too late
         self._background: dict[str, _Background] = {}  # those of the last tick, by metric
 
     async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
         """See ``Collector``. Cancellation leaves a running call to its thread."""
         if self._worker is not None and self._worker.current is not None:
             self._abandon(self._worker)  # the last collect() was cancelled
+        names = {metric.name for metric in metrics}
+        self._primed &= names
+        self._slow &= names
         readings: dict[str, Reading] = {}
         idle = [metric for metric in metrics if not self._still_hangs(metric.name, readings)]
         self._poll([metric for metric in idle if metric.background], readings)
         rest = [metric for metric in idle if not metric.background]
+        probes = self._probe([metric for metric in rest if metric.name in self._slow], readings)
+        rest = [metric for metric in rest if metric.name not in self._slow]
         timeout = self._timeout
-        while rest:
-            rest = await self._attempt(rest, timeout, readings)
-            timeout /= 2
+        try:
+            while rest:
+                rest = await self._attempt(rest, timeout, readings)
+                timeout /= 2
+            while probes:
+                await self._settle(probes[-1], readings)
+                probes.pop()
+        finally:
+            for worker in probes:  # this was cancelled
+                self._abandon(worker)
         return readings
+
+    def _probe(self, metrics: Sequence[Metric], readings: dict[str, Reading]) -> list[_Worker]:
+        """Begin to read metrics that were slow, each in a thread of its own."""
+        workers = []
+        for metric in metrics:
+            try:
+                worker = _Worker()
+            except RuntimeError as error:  # no more threads
+                readings[metric.name] = Failure.of(error)
+                continue
+            worker.submit(_Batch((metric,), self._primed, self._clock))
+            workers.append(worker)
+        return workers
+
+    async def _settle(self, worker: _Worker, readings: dict[str, Reading]) -> None:
+        """Take what a metric that was slow has answered by now, or leave it to its thread."""
+        batch = worker.batch
+        name = batch.metrics[0].name
+        if await self._clock.wait(batch.done, _PATIENCE_SECONDS):
+            readings.update(batch.readings)
+            self._slow.discard(name)
+            worker.dismiss()
+        else:
+            readings[name] = _late(self._timeout)
+            self._abandon(worker)
 
     def close(self) -> None:
         """See ``Collector``."""
+        self._primed = set()  # a new one: a call that goes on may still add to the old one
         self._poll([], {})
         if self._worker is not None:
             self._abandon(self._worker)
@@ -88,7 +134,7 @@ class ThreadCollector:
                 self._abandon(worker)
         for metric in metrics:
             if metric.name not in self._background:
-                self._background[metric.name] = _Background(metric, self._clock)
+                self._background[metric.name] = _Background(metric, self._primed, self._clock)
             reading = self._background[metric.name].poll()
             if reading is not None:
                 readings[metric.name] = reading
@@ -99,6 +145,8 @@ class ThreadCollector:
             return False
         if not worker.busy:
             del self._hung[name]
+            if worker.batch.seconds < self._timeout:  # which a tick would have waited for
+                self._slow.discard(name)
             return False
         readings[name] = _late(self._timeout)
         return True
@@ -112,7 +160,7 @@ class ThreadCollector:
         except RuntimeError as error:  # no more threads
             readings.update((metric.name, Failure.of(error)) for metric in metrics)
             return []
-        batch = _Batch(metrics)
+        batch = _Batch(metrics, self._primed, self._clock)
         worker.submit(batch)
         in_time = await self._clock.wait(batch.done, seconds)
         hung = None if in_time or batch.current is None else self._abandon(worker)
@@ -121,7 +169,9 @@ class ThreadCollector:
         if hung is None:
             return []
         readings[hung.name] = _late(self._timeout)
-        return [m for m in metrics if m is not hung and (m.prime or m.name not in readings)]
+        self._slow.add(hung.name)
+        read = batch.metrics[: batch.metrics.index(hung)]
+        return [metric for metric in metrics if metric is not hung and metric not in read]
 
     def _abandon(self, worker: _Worker) -> Metric | None:
         """Dismiss a worker; remember and return the metric that it is still in, if any."""
@@ -142,9 +192,10 @@ class _Background:
 
     _TIMEOUT: Final = 10.0  # seconds after which a call that still runs is a failure
 
-    def __init__(self, metric: Metric, clock: Clock) -> None:
+    def __init__(self, metric: Metric, primed: set[str], clock: Clock) -> None:
         self.worker: _Worker | None = None  # None until a thread could be started
         self._metric = metric
+        self._primed = primed
         self._clock = clock
         self._batch: _Batch | None = None  # the latest call, under way or finished
         self._begun = 0.0  # when that call was submitted, in monotonic seconds
@@ -167,15 +218,25 @@ class _Background:
             self._newest = Failure.of(error)
             return
         self._begun = self._clock.monotonic()
-        self._batch = _Batch((self._metric,))
+        self._batch = _Batch((self._metric,), self._primed, self._clock)
         worker.submit(self._batch)
 
 
 class _Batch:
-    """Metrics for a worker to read in turn; filled by its thread, read by the event loop."""
+    """Metrics for a worker to read in turn; filled by its thread, read by the event loop.
 
-    def __init__(self, metrics: Sequence[Metric]) -> None:
+    Args:
+        metrics: at least one.
+        primed: the names of those that are primed already; is added to.
+        clock: measures how long it takes.
+    """
+
+    def __init__(self, metrics: Sequence[Metric], primed: set[str], clock: Clock) -> None:
         self.metrics = tuple(metrics)
+        self.primed = primed
+        self.seconds = math.inf  # that it took, once it is finished
+        self._clock = clock
+        self._begun = clock.monotonic()
         self.readings: dict[str, Reading] = {}
         self.current: Metric | None = self.metrics[0]  # the one in turn; None after the last
         self.done = anyio.Event()
@@ -183,6 +244,7 @@ class _Batch:
 
     def finish(self) -> None:
         """Tell the event loop, unless it was closed meanwhile."""
+        self.seconds = self._clock.monotonic() - self._begun
         self.current = None
         try:
             self._loop.call_soon_threadsafe(self.done.set)
@@ -191,12 +253,11 @@ class _Batch:
 
 
 class _Worker:
-    """One daemon thread, and what it has primed: psutil's baselines belong to a thread."""
+    """One daemon thread, which reads metrics."""
 
     def __init__(self) -> None:
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()  # None ends the thread
         self._batch: _Batch | None = None  # the last one submitted
-        self._primed: set[str] = set()
         self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="hub-sampler", daemon=True)
         self._thread.start()
@@ -205,6 +266,13 @@ class _Worker:
     def busy(self) -> bool:
         """Whether the thread still lives; a dismissed one lives while a call holds it."""
         return self._thread.is_alive()
+
+    @property
+    def batch(self) -> _Batch:
+        """The last batch that was submitted."""
+        if self._batch is None:
+            raise RuntimeError("nothing was submitted")
+        return self._batch
 
     @property
     def current(self) -> Metric | None:
@@ -223,22 +291,22 @@ class _Worker:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
-            self._primed.intersection_update(metric.name for metric in batch.metrics)
             for metric in batch.metrics:
                 batch.current = metric
                 # Looked at only now, so that dismiss() has returned any metric that is entered.
                 if self._dismissed:
                     return
-                reading = self._read(metric)
+                reading = self._read(metric, batch.primed)
                 if reading is not None:
                     batch.readings[metric.name] = reading
             batch.finish()
 
-    def _read(self, metric: Metric) -> Reading | None:
+    @staticmethod
+    def _read(metric: Metric, primed: set[str]) -> Reading | None:
         try:
-            if metric.prime is not None and metric.name not in self._primed:
+            if metric.prime is not None and metric.name not in primed:
                 metric.prime()
-                self._primed.add(metric.name)
+                primed.add(metric.name)
                 return None
             return reading_of(metric, metric.collect())
         except BaseException as error:  # nothing that a metric raises ends the thread

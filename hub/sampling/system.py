@@ -14,6 +14,7 @@ import psutil
 from hub.sampling.counters import CounterMeter
 from hub.sampling.metric import Kind, Metric
 from hub.sampling.processes import SHOWN, ProcessTable
+from hub.sampling.processor import ProcessorMeter
 from hub.sampling.value import Precision
 from hub.settings import Settings
 
@@ -37,17 +38,18 @@ _MEMORY_FIELDS: Final = ("total", "available", "used", "free")
 
 
 def standard_metrics(settings: Settings) -> tuple[Metric, ...]:
-    """Return the families, in the order of their keys in a message.
-
-    What psutil measures since its previous call it keeps for each thread, and so is primed.
-    """
+    """Return the families, in the order of their keys in a message."""
     return (*_percentages(settings), *_details(), *_rates(), _temperatures(), _processes())
 
 
 def _percentages(settings: Settings) -> tuple[Metric, ...]:
-    cpu = partial(psutil.cpu_percent, interval=None)
+    cpu = ProcessorMeter(lambda: [psutil.cpu_times()])
     kinds: tuple[tuple[str, Callable[[], object], str], ...] = (
-        ("cpu", cpu, "Use of all processors, in percent: the mean since the sample before."),
+        (
+            "cpu",
+            lambda: cpu.collect()[0],
+            "Use of all processors, in percent: the mean since the sample before.",
+        ),
         ("memory", lambda: psutil.virtual_memory().percent, "Memory in use, in percent."),
         (
             "disk",
@@ -60,7 +62,7 @@ def _percentages(settings: Settings) -> tuple[Metric, ...]:
         Metric(
             name,
             collect,
-            prime=cpu if name == "cpu" else None,
+            prime=cpu.prime if name == "cpu" else None,
             always=True,
             precision=Precision.TENTH,
             description=description,
@@ -71,13 +73,13 @@ def _percentages(settings: Settings) -> tuple[Metric, ...]:
 
 
 def _details() -> tuple[Metric, ...]:
-    cores = partial(psutil.cpu_percent, interval=None, percpu=True)
+    cores = ProcessorMeter(partial(psutil.cpu_times, percpu=True))
     memory = {name: {"type": "number", "minimum": 0} for name in _MEMORY_FIELDS}
     return (
         Metric(
             "cores",
-            cores,
-            prime=cores,
+            cores.collect,
+            prime=cores.prime,
             precision=Precision.TENTH,
             description="Use of each logical processor, in percent.",
             schema={"type": "array", "items": _PERCENT},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -77,7 +77,11 @@ async def collector(clock: FakeClock) -> AsyncIterator[ThreadCollector]:
 
 
 async def collect_late(
-    collector: ThreadCollector, clock: FakeClock, metrics: list[Metric], gate: Gate
+    collector: ThreadCollector,
+    clock: FakeClock,
+    metrics: list[Metric],
+    gate: Gate,
+    seconds: float = TIMEOUT,
 ) -> dict[str, object]:
     """Collect while ``gate`` hangs: once it does, let the timeout run out."""
     found: dict[str, object] = {}
@@ -88,7 +92,7 @@ async def collect_late(
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         await anyio.to_thread.run_sync(gate.entered.wait, 10)
-        await clock.advance(TIMEOUT)
+        await clock.advance(seconds)
     return found
 
 
@@ -195,18 +199,78 @@ async def test_a_metric_that_has_recovered_is_collected_again(
         assert gate.calls == 2
 
 
-async def test_what_was_primed_is_primed_again_in_the_thread_that_takes_over(
+async def test_what_was_primed_stays_so_in_the_thread_that_takes_over(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:
-    primed_in: list[int] = []
-    cpu = Metric("cpu", lambda: 1.0, lambda: primed_in.append(threading.get_ident()))
+    """Before the one that hangs and after it: neither loses a tick."""
+    primed: list[str] = []
+    first = Metric("first", lambda: 1.0, lambda: primed.append("first"))
+    last = Metric("last", lambda: 2.0, lambda: primed.append("last"))
     with hanging() as gate:
-        disk = Metric("disk", gate)
-        await collector.collect([cpu])
-        assert await collect_late(collector, clock, [cpu, disk], gate) == {"cpu": 1.0, "disk": LATE}
-        assert await collector.collect([cpu, disk]) == {"cpu": 1.0, "disk": LATE}
-    assert len(primed_in) == 2
-    assert len(set(primed_in)) == 2
+        metrics = [first, Metric("disk", gate), last]
+        await collector.collect([first, last])
+        expected = {"first": 1.0, "disk": LATE, "last": 2.0}
+        assert await collect_late(collector, clock, metrics, gate) == expected
+        assert await collector.collect(metrics) == expected
+    assert primed == ["first", "last"]
+
+
+async def test_a_metric_that_is_late_again_and_again_holds_up_one_tick(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    gates = [Gate() for _ in range(4)]
+    left = iter(gates)
+    slow, start = Metric("slow", lambda: next(left)()), clock.monotonic()  # noqa: PLW0108 # each
+    for number, gate in enumerate(gates):
+        seconds = 0.05 if number else TIMEOUT
+        assert await collect_late(collector, clock, [slow], gate, seconds) == {"slow": LATE}
+        await clock.advance(TIMEOUT)  # so that it did take too long
+        gate.open()
+        await _until(lambda: not collector._hung["slow"].busy)
+    assert clock.monotonic() - start == pytest.approx(5 * TIMEOUT + 3 * 0.05)
+
+
+async def test_a_metric_that_was_late_is_read_with_the_others_once_it_is_in_time(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def note() -> int:
+        threads.append(threading.current_thread())
+        return 1
+
+    with hanging() as gate:
+        await collect_late(collector, clock, [Metric("slow", gate)], gate)
+        gate.open()
+        await _until(lambda: not collector._hung["slow"].busy)
+    metrics = [Metric("slow", note), Metric("z", note)]
+    for _ in range(2):
+        assert await collector.collect(metrics) == {"slow": 1, "z": 1}
+    assert threads[0] is not threads[1]
+    assert threads[2] is threads[3]
+
+
+async def test_a_metric_that_was_late_is_not_entered_twice_where_collecting_is_cancelled(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging() as gate:
+        await collect_late(collector, clock, [Metric("slow", gate)], gate)
+        gate.open()
+        await _until(lambda: not collector._hung["slow"].busy)
+    with hanging() as gate:
+        metrics = [Metric("slow", gate)]
+        async with anyio.create_task_group() as group:
+            group.start_soon(collector.collect, metrics)
+            await anyio.to_thread.run_sync(gate.entered.wait, 10)
+            group.cancel_scope.cancel()
+        assert await collector.collect(metrics) == {"slow": LATE}
+        assert gate.calls == 1
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    with anyio.fail_after(10):
+        while not holds():
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_several_that_hang_share_less_than_two_timeouts(

@@ -185,7 +185,7 @@ def test_a_name_that_is_no_utf_8_is_valid_json_all_the_same(
 # psutil that fails, in every way
 
 CALLS = [
-    "cpu_percent", "virtual_memory", "swap_memory", "disk_usage", "getloadavg", "disk_partitions",
+    "cpu_times", "virtual_memory", "swap_memory", "disk_usage", "getloadavg", "disk_partitions",
     "disk_io_counters", "net_io_counters", "sensors_temperatures", "pids", "Process",
 ]  # fmt: skip
 ERRORS = [
