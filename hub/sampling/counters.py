@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas
@@ -22,7 +22,7 @@ class CounterMeter:
         read: returns an object with the counters for each device.
         counters: name of each counter's rate, by its attribute.
         group: the key of the rates by device.
-        counts: whether a device counts for the total, by its name; all do by default.
+        counted: returns those of all devices' names that count for the total; by default all.
         clock: monotonic time in seconds.
     """
 
@@ -32,14 +32,14 @@ class CounterMeter:
         counters: Mapping[str, str],
         group: str,
         *,
-        counts: Callable[[str], bool] = lambda _: True,
+        counted: Callable[[Collection[str]], Collection[str]] = lambda names: names,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.names = tuple(counters.values())
         self.group = group
         self._read = read
         self._fields = tuple(counters)
-        self._counts = counts
+        self._counted = counted
         self._clock = clock
         # The last reading that succeeded: when, and each device's counters.
         self._time = 0.0
@@ -65,7 +65,9 @@ class CounterMeter:
             if (growth := self._growth(name, counts)) is not None
         }
         self._time, self._totals = time, totals
-        return DeviceDeltas(self.names, self.group, self._sum(seconds, deltas), deltas)
+        counted = self._counted(totals.keys())
+        total = [delta.counts for name, delta in deltas.items() if name in counted]
+        return DeviceDeltas(self.names, self.group, self._sum(seconds, total), deltas)
 
     def _reading(self) -> tuple[float, dict[str, tuple[int, ...]]]:
         devices = self._read()
@@ -82,8 +84,6 @@ class CounterMeter:
         growth = tuple(b - a for a, b in zip(before, counts, strict=True))
         return growth if min(growth) >= 0 else None
 
-    def _sum(self, seconds: float, deltas: Mapping[str, CounterDelta]) -> CounterDelta:
-        counted = [delta.counts for name, delta in deltas.items() if self._counts(name)]
-        return CounterDelta(
-            seconds, tuple(map(sum, zip(*counted, strict=True))) or (0,) * len(self.names)
-        )
+    def _sum(self, seconds: float, counts: Iterable[tuple[int, ...]]) -> CounterDelta:
+        summed = tuple(map(sum, zip(*counts, strict=True)))
+        return CounterDelta(seconds, summed or (0,) * len(self.names))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
 from hub.sampling.counters import CounterMeter
+from hub.sampling.file_systems import file_system_usage
 from hub.sampling.metric import Kind, Metric
 from hub.sampling.processes import SHOWN, ProcessTable
 from hub.sampling.processor import ProcessorMeter
+from hub.sampling.topology import Topology
 from hub.sampling.value import Precision
 from hub.settings import Settings
 
@@ -100,7 +100,7 @@ def _details() -> tuple[Metric, ...]:
         ),
         Metric(
             "disks",
-            _disks,
+            file_system_usage,
             precision=Precision.TENTH,
             description="Used space of each mounted file system, in percent, by mount point.",
             schema={"type": "object", "additionalProperties": _PERCENT},
@@ -109,11 +109,22 @@ def _details() -> tuple[Metric, ...]:
 
 
 def _rates() -> tuple[Metric, ...]:
-    disks = CounterMeter(_read_disks, _DISK_COUNTERS, "devices", counts=_is_whole_disk)
-    network = CounterMeter(_read_network, _NETWORK_COUNTERS, "interfaces")
+    topology = Topology()
+    disks = CounterMeter(_read_disks, _DISK_COUNTERS, "devices", counted=topology.bottom_disks)
+    network = CounterMeter(
+        _read_network, _NETWORK_COUNTERS, "interfaces", counted=topology.border_interfaces
+    )
     return (
-        _rate("disk_io", disks, "What disks read and write, per second; in all, whole disks only."),
-        _rate("network", network, "What the network carries, per second; in all, all interfaces."),
+        _rate(
+            "disk_io",
+            disks,
+            "What disks read and write, per second; in all, only disks that lie on no others.",
+        ),
+        _rate(
+            "network",
+            network,
+            "What the network carries, per second; in all, what crosses the machine's border.",
+        ),
     )
 
 
@@ -177,32 +188,12 @@ def _memory_bytes() -> dict[str, int]:
     return {name: getattr(memory, name) for name in _MEMORY_FIELDS}
 
 
-def _disks() -> dict[str, float]:
-    """Return the use of what psutil lists, and of the root, which it leaves out in containers."""
-    roots = [os.sep] if os.name == "posix" else []
-    listed = [partition.mountpoint for partition in psutil.disk_partitions(all=False)]
-    usage = {}
-    for mount in dict.fromkeys([*roots, *listed]):
-        try:
-            if Path(mount).is_dir():  # containers have single files mounted
-                usage[mount] = psutil.disk_usage(mount).percent
-        except OSError:  # unmounted since, or not permitted: the others count
-            continue
-    return usage
-
-
 def _read_disks() -> Mapping[str, Any]:
     return psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
 
 
 def _read_network() -> Mapping[str, Any]:
     return psutil.net_io_counters(pernic=True, nowrap=False) or {}
-
-
-def _is_whole_disk(name: str) -> bool:
-    """Say whether a disk's counters are no part of another's; only Linux lists partitions, too."""
-    partition = Path("/sys/class/block", name.replace("/", "!"), "partition")
-    return not partition.exists()
 
 
 def _read_temperatures() -> dict[str, float]:

@@ -23,7 +23,7 @@ class Counters:
             self._read,
             {"received": "received_per_second", "sent": "sent_per_second"},
             "interfaces",
-            counts=lambda name: not name.startswith("part"),
+            counted=lambda names: [name for name in names if not name.startswith("part")],
             clock=lambda: self.now,
         )
 

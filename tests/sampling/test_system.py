@@ -19,7 +19,7 @@ from hub.clock import SystemClock
 from hub.sampling.collector import ThreadCollector
 from hub.sampling.metric import Kind, reading_of
 from hub.sampling.snapshot import DeviceDeltas, Failure
-from hub.sampling.system import _is_whole_disk, standard_metrics
+from hub.sampling.system import standard_metrics
 from hub.sampling.value import Value
 from tests.support.servers import DEADLINE
 
@@ -78,33 +78,6 @@ def test_memory_is_in_bytes() -> None:
     assert value["total"] == psutil.virtual_memory().total
 
 
-# File systems
-
-
-@dataclass
-class Partition:
-    mountpoint: str
-
-
-def test_file_systems_that_cannot_be_asked_and_single_files_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file, broken, sound = tmp_path / "file", tmp_path / "broken", tmp_path / "sound"
-    file.touch()
-    broken.mkdir()
-    sound.mkdir()
-    mounts = [Partition(str(path)) for path in (file, broken, sound, tmp_path / "gone")]
-
-    def usage(path: str) -> SimpleNamespace:
-        if path == str(broken):
-            raise PermissionError(13, "Permission denied")
-        return SimpleNamespace(percent=5.0)
-
-    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
-    monkeypatch.setattr(psutil, "disk_usage", usage)
-    assert value_of(metrics()["disks"]) == {"/": 5.0, str(sound): 5.0}
-
-
 # Temperatures
 
 
@@ -153,13 +126,6 @@ def test_a_machine_without_devices_has_rates_of_nothing(
     assert value.pop(group) == {}
     assert set(value.values()) == {0.0}
     assert len(value) == 4
-
-
-@pytest.mark.skipif(not Path("/sys/block").is_dir(), reason="only Linux lists partitions, too")
-def test_disks_in_all_are_those_that_psutil_adds_up() -> None:
-    devices = [path.name for path in Path("/sys/class/block").iterdir()]
-    whole = {path.name for path in Path("/sys/block").iterdir()}
-    assert {name for name in devices if _is_whole_disk(name)} == whole
 
 
 # Processes

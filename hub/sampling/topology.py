@@ -1,0 +1,80 @@
+"""Which of a machine's devices count in all, so that nothing is counted twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Topology"]
+
+_VIRTUAL_DISKS: Final = re.compile(r"(loop|ram|zram)[0-9]+")
+_STACKED_DISKS: Final = re.compile(r"(dm-|md)[0-9]+")
+_PARTITIONS: Final = re.compile(r"([hsv]d|xvd)[a-z]+[0-9]+|(nvme[0-9]+n|mmcblk)[0-9]+p[0-9]+")
+_VIRTUAL_INTERFACES: Final = re.compile(
+    r"lo[0-9]*$|Loopback|isatap|Teredo|docker|podman|lxc|lxd|cni|cali|flannel|veth|vnet|br-|bridge|"
+    r"virbr|vmnet|vboxnet|bond|team|tun|tap|utun|wg|vxlan|gre|sit|ip6tnl|gif|stf|ifb|dummy|awdl|llw"
+)
+_DEFAULT: Final = "00000000"
+
+
+class Topology:
+    """Knows what lies on what: bridges on interfaces, volumes on disks.
+
+    Args:
+        root: where ``/sys`` and ``/proc`` are found; a machine that has none is judged by names.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._net = root / "sys/class/net"
+        self._block = root / "sys/class/block"
+        self._routes = root / "proc/net"
+        self._interfaces: tuple[frozenset[str], frozenset[str]] | None = None
+        self._disks: tuple[frozenset[str], frozenset[str]] | None = None
+
+    def border_interfaces(self, names: Collection[str]) -> Collection[str]:
+        """Return the interfaces through which traffic crosses the machine's border.
+
+        They are the physical ones, else, as in containers, those with a default route; where
+        neither is known they are told by their names.
+        """
+        given = frozenset(names)
+        if self._interfaces is None or self._interfaces[0] != given:
+            physical = frozenset(name for name in given if (self._net / name / "device").exists())
+            self._interfaces = given, physical
+        if self._interfaces[1]:
+            return self._interfaces[1]
+        routed = given.intersection(self._default_routes())
+        return routed or [name for name in given if not _VIRTUAL_INTERFACES.match(name)]
+
+    def bottom_disks(self, names: Collection[str]) -> Collection[str]:
+        """Return the disks that are no part of others, lie on no others and are not in memory."""
+        given = frozenset(names)
+        if self._disks is None or self._disks[0] != given:
+            self._disks = given, frozenset(filter(self._is_bottom, given))
+        return self._disks[1]
+
+    def _is_bottom(self, name: str) -> bool:
+        if _VIRTUAL_DISKS.fullmatch(name):
+            return False
+        device = self._block / name.replace("/", "!")
+        if not device.exists():
+            return not (_STACKED_DISKS.fullmatch(name) or _PARTITIONS.fullmatch(name))
+        slaves = device / "slaves"
+        is_stacked = slaves.is_dir() and any(slaves.iterdir())
+        return not is_stacked and not (device / "partition").exists()
+
+    def _default_routes(self) -> Iterator[str]:
+        """Iterate over the interfaces with a default route, as Linux lists them."""
+        with suppress(OSError, ValueError, IndexError):
+            for line in (self._routes / "route").read_text().splitlines()[1:]:
+                interface, destination, *rest = line.split()
+                if destination == _DEFAULT and rest[5] == _DEFAULT:  # and the mask
+                    yield interface
+        with suppress(OSError, ValueError):
+            for line in (self._routes / "ipv6_route").read_text().splitlines():
+                destination, length, *_, interface = line.split()
+                if not int(destination, 16) and not int(length, 16):
+                    yield interface
