@@ -116,6 +116,7 @@ class FakeCollector:
     def __init__(self) -> None:
         self.collections: list[tuple[str, ...]] = []
         self.closed = False
+        self._primed: set[str] = set()
 
     async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
         self.collections.append(tuple(metric.name for metric in metrics))
@@ -124,9 +125,11 @@ class FakeCollector:
     def close(self) -> None:
         self.closed = True
 
-    @staticmethod
-    def _read(metric: Metric) -> Reading:
+    def _read(self, metric: Metric) -> Reading:
         try:
+            if metric.prime is not None and metric.name not in self._primed:
+                metric.prime()
+                self._primed.add(metric.name)
             return metric.collect()  # type: ignore[return-value] # tests' metrics are plain
         except OSError as error:
             return Failure.of(error)
