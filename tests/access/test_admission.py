@@ -23,7 +23,6 @@ from hub.access.admission import Admission, Transport, descriptor_limit
 from hub.errors import CloseReason, RefusalReason, Refused
 from tests.support.clients import client, close_code, message, receive, reset, strict_json
 from tests.support.fakes import FakeClock
-from tests.support.feed import TOKEN
 from tests.support.servers import (
     DEADLINE,
     PATH,
@@ -33,6 +32,7 @@ from tests.support.servers import (
     start_hub,
     start_hypercorn,
 )
+from tests.support.tokens import TOKEN
 
 RESTRICTED: Final = "/api/system/ws"
 STREAM: Final = f"{PATH}/stream"

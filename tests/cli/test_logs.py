@@ -22,13 +22,19 @@ from tests.support.clients import client, close_code, handshake, message
 from tests.support.servers import PATH, ServerProcess, start_hub
 
 CANARY = "canary-4b1d77e0"
-NAMES = ("", "hub", "uvicorn")
+NAMES = ("", "hub", "uvicorn", "uvicorn.access", "uvicorn.error")
 
 
 @pytest.fixture
 def loggers() -> Iterator[None]:
-    """Put back what configuring has changed."""
+    """Begin as a new process does, and put back what configuring has changed.
+
+    A server that another test has run in this process may have silenced uvicorn's loggers.
+    """
     kept = [(logging.getLogger(n), logging.getLogger(n).__dict__.copy()) for n in NAMES]
+    for logger, _ in kept[1:]:
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
     yield
     for logger, state in kept:
         logger.__dict__.update(state)

@@ -22,6 +22,8 @@ from tests.support.conformance import Verdict, run_cases
 if importlib.util.find_spec("kosoku") is None:
     pytest.skip("kosoku, which runs the cases, is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.long
+
 DEADLINE = 900.0  # what a machine takes for all of it, many times over
 COMPRESSION = ["12.*", "13.*"]
 SHORT_COMPRESSION = [  # the least of each kind: a thousand messages of 16 bytes

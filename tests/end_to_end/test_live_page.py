@@ -28,7 +28,7 @@ from tests.support.browser import LOST, eventually, needs_chromium, open_page, o
 from tests.support.clients import client
 from tests.support.servers import DEADLINE, ServerProcess, serve_here, start_hub, surviving
 
-pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
+pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser")]
 
 TOKEN: Final = "canary-page-5d1e"  # noqa: S105 # of a hub that ends with its test
 PROCESSES_ARE_LIVE: Final = """() => {
@@ -305,7 +305,6 @@ async def test_a_hidden_tab_has_no_connection_and_no_gap_when_it_is_shown_again(
         await assert_all_is_shown(page, hub)
 
 
-@pytest.mark.long
 async def test_twenty_tabs_are_twenty_subscribers_of_one_view(
     server: ServerProcess, url: str
 ) -> None:
