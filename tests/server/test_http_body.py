@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import pytest
@@ -17,13 +17,6 @@ from tests.support.clients import handshake
 from tests.support.entry import Entry
 from tests.support.servers import PATH
 from tests.support.transport import FakeTransport
-
-
-@pytest.fixture
-def entry() -> Iterator[Entry]:
-    made = Entry()
-    yield made
-    made.close()
 
 
 def spoken(transport: FakeTransport) -> Spoken:

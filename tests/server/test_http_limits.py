@@ -264,13 +264,6 @@ def _received(sock: socket.socket) -> bytes:
 # Without a socket
 
 
-@pytest.fixture
-def entry() -> Iterator[Entry]:
-    made = Entry()
-    yield made
-    made.close()
-
-
 def test_silence_is_cut_off_after_its_time_and_not_before(entry: Entry) -> None:
     transport = entry.connect()
     entry.wait(Pending.SECONDS - 0.1)

@@ -14,13 +14,6 @@ from tests.support.entry import Entry
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 
 
-@pytest.fixture
-def entry() -> Iterator[Entry]:
-    made = Entry()
-    yield made
-    made.close()
-
-
 def request(target: str, *hosts: str, version: str = "1.1") -> bytes:
     headers = "".join(f"Host: {host}\r\n" for host in hosts)
     return f"GET {target} HTTP/{version}\r\n{headers}\r\n".encode()

@@ -25,13 +25,6 @@ MESSAGE: Final = b"\x81\x85\x00\x00\x00\x00hello"
 PING: Final = b"\x89\x85\x00\x00\x00\x00hello"
 
 
-@pytest.fixture
-def entry() -> Iterator[Entry]:
-    made = Entry()
-    yield made
-    made.close()
-
-
 def test_an_upgrade_is_handed_on(entry: Entry) -> None:
     transport = entry.connect()
     transport.receive(UPGRADE)
