@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from hub.feed.history import History
-from hub.feed.view import View
 from hub.feed.window import Window
-from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
 
-__all__ = ["collect", "read_windows", "reduce_windows", "replay_snapshots"]
+__all__ = ["collect", "read_windows", "reduce_windows"]
 
 
 def read_windows(
@@ -45,22 +43,6 @@ def read_windows(
         yield from window.add(history[position])
         position += 1
         yield None
-
-
-def replay_snapshots(
-    history: History, view: View, kinds: Mapping[str, Kind], seconds: float
-) -> Iterator[Snapshot | None]:
-    """Iterate over a view's last ``seconds``, reduced as it wants it; None is a pause.
-
-    Args:
-        history: the past.
-        view: says how it is reduced.
-        kinds: of the view's metrics, by name.
-        seconds: how far back from the newest snapshot.
-    """
-    after = history.ago(seconds)
-    past = yield from collect(history, view.ticks, after)
-    yield from reduce_windows(past, Window(view, kinds), after)
 
 
 def collect(

@@ -27,7 +27,7 @@ __all__ = ["Collector", "ThreadCollector"]
 
 
 _PATIENCE_SECONDS: Final = 0.05
-"""How long a tick waits for a metric that was slow."""
+"""How long a tick waits for all metrics together that were slow."""
 
 
 class Collector(Protocol):
@@ -86,8 +86,9 @@ class ThreadCollector:
             while rest:
                 rest = await self._attempt(rest, timeout, readings)
                 timeout /= 2
+            deadline = self._clock.monotonic() + _PATIENCE_SECONDS
             while probes:
-                await self._settle(probes[-1], readings)
+                await self._settle(probes[-1], deadline, readings)
                 probes.pop()
         finally:
             for worker in probes:  # this was cancelled
@@ -107,11 +108,11 @@ class ThreadCollector:
             workers.append(worker)
         return workers
 
-    async def _settle(self, worker: _Worker, readings: dict[str, Reading]) -> None:
+    async def _settle(self, worker: _Worker, deadline: float, readings: dict[str, Reading]) -> None:
         """Take what a metric that was slow has answered by now, or leave it to its thread."""
         batch = worker.batch
         name = batch.metrics[0].name
-        if await self._clock.wait(batch.done, _PATIENCE_SECONDS):
+        if await self._clock.wait(batch.done, max(0.0, deadline - self._clock.monotonic())):
             readings.update(batch.readings)
             self._slow.discard(name)
             worker.dismiss()

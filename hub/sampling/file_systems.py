@@ -43,13 +43,11 @@ def _device(mount: str) -> int | None:
 
 def _mount_points() -> Iterator[str]:
     """Iterate over what psutil lists, and the root, which it leaves out in containers."""
+    automatic: list[PurePath] = []
     if os.name == "posix":
         yield os.sep
-    automatic = [
-        PurePath(one.mountpoint)
-        for one in psutil.disk_partitions(all=True)
-        if one.fstype == "autofs"
-    ]
+        every = psutil.disk_partitions(all=True)  # elsewhere that may ask other machines
+        automatic += [PurePath(one.mountpoint) for one in every if one.fstype == "autofs"]
     for one in psutil.disk_partitions(all=False):
         path = PurePath(one.mountpoint)
         if one.fstype not in _IMAGES and not any(map(path.is_relative_to, automatic)):

@@ -25,9 +25,6 @@ _STRANGE: Final = (RefusalReason.HOST, RefusalReason.ORIGIN)
 """Reasons for which a page may not even read why it was refused."""
 
 
-_FAILURE: Final = JSONResponse({"error": "the hub failed to answer; its log says why"}, 500)
-
-
 class Guard:
     """ASGI middleware that answers for what is refused behind it, and shares answers with pages.
 
@@ -62,7 +59,8 @@ class Guard:
             reason = error.reason if isinstance(error, Refused) else RefusalReason.PARAMETER
             self._admission.refused(reason, peer_name(scope.get("client")))
             with contextlib.suppress(OSError, RuntimeError):  # the client does not wait for it
-                await _answer(error, scope, receive, send if reason in _STRANGE else answer)
+                response, sender = _refusal(error), send if reason in _STRANGE else answer
+                await _answer(response, scope, receive, sender)
         except ClientDisconnect:
             pass
         except HTTPException:  # the framework's own way to answer
@@ -72,7 +70,8 @@ class Guard:
                 raise  # the server's own word for a client that has gone (ASGI, WebSocket send)
             _log_failure(scope, error)
             with contextlib.suppress(OSError, RuntimeError):  # it has been answered already
-                await _FAILURE(scope, receive, answer)
+                failure = {"error": "the hub failed to answer; its log says why"}
+                await _answer(JSONResponse(failure, 500), scope, receive, answer)
 
 
 def _log_failure(scope: Scope, error: Exception) -> None:
@@ -96,14 +95,12 @@ def _shared(scope: Scope, send: Send) -> Send:
     return send_shared
 
 
-async def _answer(
-    error: InvalidValue | Refused, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     offered = "websocket.http.response" in scope.get("extensions", {})
     if scope["type"] == "websocket" and not offered:
         await send({"type": "websocket.close"})
     else:
-        await _refusal(error)(scope, receive, send)
+        await response(scope, receive, send)
 
 
 def _refusal(error: InvalidValue | Refused) -> Response:

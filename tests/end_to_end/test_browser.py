@@ -11,9 +11,8 @@ from playwright.async_api import Page
 
 from hub import Hub, Settings
 from hub.feed.query import FEED_PATH
-from hub.feed.replay import replay_snapshots
-from hub.feed.view import DEFAULT_METRICS, View
 from tests.support.browser import LOST, needs_chromium, open_page
+from tests.support.past import kept_snapshots
 from tests.support.servers import DEADLINE, start_hub, surviving
 
 pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
@@ -53,9 +52,7 @@ async def test_an_event_source_gets_what_it_missed_from_the_buffer_that_survived
             await first.aclose()
             async with surviving(hub, port):
                 received = await seen(page, 20, opened=2)
-                kinds = hub.catalog().kinds(DEFAULT_METRICS)
-                past = replay_snapshots(hub.history, View(DEFAULT_METRICS), kinds, 60)
-                kept = [snapshot.timestamp for snapshot in past if snapshot is not None]
+                kept = [snapshot.timestamp for snapshot in kept_snapshots(hub, 60)]
     assert received == kept[kept.index(received[0]) :][: len(received)]
 
 

@@ -21,11 +21,9 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from hub import CloseReason, Hub, Metric, Settings, create_app
-from hub.feed.replay import replay_snapshots
-from hub.feed.view import View
-from hub.sampling.metric import Kind
 from tests.support.browser import LOST, eventually, needs_chromium, open_page, open_tabs
 from tests.support.clients import client
+from tests.support.past import kept_snapshots
 from tests.support.servers import DEADLINE, ServerProcess, serve_here, start_hub, surviving
 
 pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser")]
@@ -189,8 +187,7 @@ def places(times: Sequence[int], width: float) -> list[float]:
 
 async def kept(hub: Hub) -> list[int]:
     """Return the times of all that the hub has kept, in milliseconds as browsers have them."""
-    past = replay_snapshots(hub.history, View(("cpu",)), {"cpu": Kind.GAUGE}, 60)
-    return [math.floor(Fraction(str(one.time)) * 1000) for one in past if one is not None]
+    return [math.floor(Fraction(str(one.time)) * 1000) for one in kept_snapshots(hub, 60)]
 
 
 async def assert_all_is_shown(page: Page, hub: Hub) -> None:

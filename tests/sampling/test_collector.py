@@ -230,6 +230,31 @@ async def test_a_metric_that_is_late_again_and_again_holds_up_one_tick(
     assert clock.monotonic() - start == pytest.approx(5 * TIMEOUT + 3 * 0.05)
 
 
+async def test_several_that_were_late_hold_up_a_tick_no_longer_than_one(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    names = ("a", "b", "c")
+    collector._slow.update(names)
+    found: dict[str, object] = {}
+
+    async def run(metrics: list[Metric]) -> None:
+        found.update(await collector.collect(metrics))
+
+    with hanging() as first, hanging() as second, hanging() as third:
+        gates = (first, second, third)
+        start = clock.monotonic()
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, [Metric(*one) for one in zip(names, gates, strict=True)])
+            for gate in gates:
+                await anyio.to_thread.run_sync(gate.entered.wait, 10)
+            await clock.advance(0.05)
+            with anyio.fail_after(10):
+                while len(found) < len(names):
+                    await clock.advance(0)
+        assert clock.monotonic() - start == pytest.approx(0.05)
+    assert found == dict.fromkeys(names, LATE)
+
+
 async def test_a_metric_that_was_late_is_read_with_the_others_once_it_is_in_time(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:

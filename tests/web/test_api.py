@@ -15,7 +15,7 @@ import anyio
 import httpx2
 import pytest
 
-from hub import Hub, create_app
+from hub import Hub, Metric, create_app
 from hub.feed.history import History
 from hub.feed.view import View
 from hub.sampling.metric import Kind
@@ -28,7 +28,7 @@ from tests.support.clients import (
     message,
     strict_json,
 )
-from tests.support.fakes import FakeCollector, TickingClock
+from tests.support.fakes import FakeClock, FakeCollector, TickingClock, settle
 from tests.support.servers import DEADLINE, PATH, STARTERS, ServerProcess, start_hub
 
 STREAM = f"{PATH}/stream"
@@ -235,6 +235,11 @@ async def test_a_crowd_that_asks_for_the_past_leaves_the_event_loop_to_others() 
     assert turns >= crowd * 5 * (rows // 64)
 
 
+def count_snapshots() -> int:
+    gc.collect()
+    return sum(type(one) is Snapshot for one in gc.get_objects())
+
+
 def test_clients_that_read_slowly_hold_nothing_that_was_reduced_for_them() -> None:
     rows, crowd = 1000, 20
     history = History(rows)
@@ -242,14 +247,13 @@ def test_clients_that_read_slowly_hold_nothing_that_was_reduced_for_them() -> No
         history.append(Snapshot(tick, tick, float(tick), {"cpu": 1.5, "memory": 2.5}))
     kinds = {"cpu": Kind.GAUGE, "memory": Kind.GAUGE}
     view = View(("cpu", "memory"), ticks=2)
+    before = count_snapshots()
     answers = [_encode_columns(history, view, kinds, 3600) for _ in range(crowd)]
     for answer in answers:
         heard = b""
         while b'"memory":[2.5' not in heard:
             heard += next(answer) or b""
-    gc.collect()
-    snapshots = sum(isinstance(one, Snapshot) for one in gc.get_objects())
-    assert snapshots < rows + 3 * crowd
+    assert count_snapshots() - before < 3 * crowd
     for answer in answers:
         tail = b"".join(filter(None, answer))
         assert tail.endswith(b"2.5]}")
@@ -419,11 +423,21 @@ async def test_an_address_may_follow_half_of_the_views_and_what_others_follow_to
             await message(third)
 
 
-async def test_one_request_for_the_latest_is_worked_out_for_all_that_ask() -> None:
-    """Families that no client follows are sampled for a while, so that rates can be polled."""
-    with start_hub() as server:
-        async with browser(server) as http:
-            first = await http.get(f"{PATH}?metrics=network,load")
-            again = await http.get(f"{PATH}?metrics=network,load")
-        assert first.status_code == again.status_code == 200
-        assert {*first.json()} == {"network", "load", "timestamp"}
+async def test_asking_for_the_latest_holds_no_view_and_has_it_sampled_for_a_while() -> None:
+    """So families that no client follows can be polled, even those that need two looks."""
+    clock = FakeClock()
+    metrics = [Metric("cpu", lambda: 1.0, always=True), Metric("rare", lambda: 2.0)]
+    hub = Hub(metrics=metrics, clock=clock, collector=FakeCollector())
+    transport = httpx2.ASGITransport(create_app(hub=hub))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        asked = asyncio.ensure_future(http.get(f"{PATH}?metrics=rare"))
+        await settle()
+        await clock.advance(1)
+        assert (await asked).json()["rare"] == 2.0
+        assert hub.statistics().views == 0
+        for _ in range(3):
+            await clock.advance(50)
+            assert (await http.get(f"{PATH}?metrics=rare")).json()["rare"] == 2.0
+        await clock.advance(60)
+        assert [metric.name for metric in hub.demand()] == ["cpu"]
+    await hub.stop()

@@ -94,6 +94,37 @@ async def test_the_framework_s_own_answers_are_its_own(app: Starlette) -> None:
         assert (await http.get("/missing")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("extensions", "said"),
+    [
+        ({}, ["websocket.close"]),
+        (
+            {"websocket.http.response": {}},
+            ["websocket.http.response.start", "websocket.http.response.body"],
+        ),
+    ],
+)
+async def test_a_handshake_that_fails_is_answered_as_the_server_can(
+    extensions: dict[str, object], said: list[str]
+) -> None:
+    sent: list[Message] = []
+
+    async def endpoint(_scope: object, _receive: object, _send: object) -> None:
+        raise ZeroDivisionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    guard = Guard(endpoint, Admission(clock=FakeClock()))
+    scope = {"type": "websocket", "path": "/", "headers": [], "extensions": extensions}
+    await guard(scope, receive, send)
+    assert [message["type"] for message in sent] == said
+    assert sent[0].get("status", 500) == 500
+
+
 async def test_a_server_is_left_its_own_way_to_say_that_a_client_has_gone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
