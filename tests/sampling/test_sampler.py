@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hub import Metric
 from hub.sampling.sampler import Sampler
 from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.value import Precision
 from tests.support.fakes import START, FakeClock, FakeCollector
 
 
@@ -178,6 +179,21 @@ async def test_it_samples_what_is_wanted_at_the_moment() -> None:
         bench.metrics.append(Metric("load", lambda: 1))
         await bench.clock.advance(1)
         assert bench.collector.collections == [("cpu",), ("cpu",), ("cpu", "load")]
+
+
+async def test_a_snapshot_knows_how_exact_all_metrics_are_that_there_have_been() -> None:
+    bench = Bench()
+    bench.metrics.append(Metric("load", lambda: 0.126, precision=Precision.HUNDREDTH))
+    async with running(bench):
+        await bench.clock.advance(2)
+        bench.metrics.pop()
+        await bench.clock.advance(2)
+    first, second, *later = bench.published
+    assert first.readings["load"] == 0.126
+    assert first.value("load") == 0.13
+    assert first.value("cpu") == 25.5
+    assert all(one.precisions is second.precisions for one in later)
+    assert later[0].precisions == {"load": Precision.HUNDREDTH}
 
 
 async def test_a_failure_is_logged_on_entering_and_on_leaving_and_not_in_between(

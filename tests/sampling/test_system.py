@@ -128,6 +128,38 @@ def test_a_machine_without_devices_has_rates_of_nothing(
     assert len(value) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "call", "devices", "field"),
+    [
+        ("network", "net_io_counters", ("eth999", "lo"), "bytes_sent"),
+        ("disk_io", "disk_io_counters", ("disk999", "loop999"), "read_bytes"),
+    ],
+)
+def test_in_all_nothing_is_counted_twice(
+    name: str, call: str, devices: tuple[str, ...], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The devices are none of this machine's: their names tell."""
+    fields = (
+        "bytes_recv", "bytes_sent", "packets_recv", "packets_sent",
+        "read_bytes", "write_bytes", "read_count", "write_count",
+    )  # fmt: skip
+    now = 0
+
+    def counters(**_: bool) -> dict[str, SimpleNamespace]:
+        counts = {**dict.fromkeys(fields, 0), field: now}
+        return {one: SimpleNamespace(**counts) for one in devices}
+
+    monkeypatch.setattr(psutil, call, counters)
+    metric = metrics()[name]
+    assert metric.prime is not None
+    metric.prime()
+    now = 1_000_000
+    value = metric.collect()
+    assert isinstance(value, DeviceDeltas)
+    assert set(value.devices) == set(devices)
+    assert max(value.total.counts) == 1_000_000
+
+
 # Processes
 
 
