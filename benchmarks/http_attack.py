@@ -132,15 +132,16 @@ def attack_http(kind: HttpAttack, port: int, over: threading.Event) -> Counter[s
     `reset` where what was said last could not be read. `not cut off` is what must not be.
     """
     ends: Counter[str] = Counter()
-    # Never again the first ones: of views that it has, an attacker may have any number of clients.
-    numbers = itertools.chain(range(2, 1000), itertools.cycle(range(1000, 3601)))
-    inside: list[socket.socket] = []
+    numbers = itertools.cycle(range(2, 3601))
+    inside: dict[int, socket.socket] = {}
 
     def work() -> None:
         while not over.is_set():
-            begin = kind.begin.replace(_NUMBER.encode(), b"%d" % next(numbers))
+            # Of a view that it has, an attacker may have any number of clients: that is no attack.
+            number = next(number for number in numbers if number not in inside)
+            begin = kind.begin.replace(_NUMBER.encode(), b"%d" % number)
             if kind.stays:
-                ends[_stay(begin, port, inside)] += 1
+                ends[_stay(begin, port, number, inside)] += 1
             else:
                 ends[_once(kind, begin, port, over)] += 1
 
@@ -149,18 +150,18 @@ def attack_http(kind: HttpAttack, port: int, over: threading.Event) -> Counter[s
         worker.start()
     for worker in workers:
         worker.join()
-    for sock in inside:
+    for sock in inside.values():
         sock.close()
     ends.pop("over", None)
     return ends
 
 
-def _stay(begin: bytes, port: int, inside: list[socket.socket]) -> str:
+def _stay(begin: bytes, port: int, number: int, inside: dict[int, socket.socket]) -> str:
     sock = socket.create_connection(("127.0.0.1", port), _SILENT)
     sock.sendall(begin)
     status = sock.recv(1 << 16)[9:12].decode()
     if status == "101":
-        inside.append(sock)
+        inside[number] = sock
         return "over"
     sock.close()
     return status
