@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +46,32 @@ async def test_the_loop_s_lag_is_measured_twice_a_second_while_the_meter_runs() 
     await clock.advance(5.0)
     assert meter.distribution().count == 5
     assert clock.pending == 0
+
+
+async def test_the_greatest_lag_of_late_is_the_same_for_all_who_ask_and_is_over_in_time() -> None:
+    clock = FakeClock()
+    meter = LagMeter(clock)
+    assert meter.recent() == 0.0
+    meter.start()
+    await clock.jump(0.8)
+    await clock.jump(0.6)
+    assert [round(meter.recent(), 9) for _ in range(3)] == [0.3] * 3
+    await clock.advance(4.0)
+    assert meter.recent() == pytest.approx(0.3)
+    await clock.advance(0.5)
+    assert meter.recent() == pytest.approx(0.1)
+    await clock.advance(0.5)
+    assert meter.recent() == pytest.approx(0.0)
+    meter.stop()
+
+
+async def test_a_meter_that_is_started_again_knows_no_lag_of_before() -> None:
+    clock = FakeClock()
+    meter = LagMeter(clock)
+    meter.start()
+    await clock.jump(3.0)
+    meter.stop()
+    assert meter.recent() == pytest.approx(2.5)
+    meter.start()
+    assert meter.recent() == 0.0
+    meter.stop()

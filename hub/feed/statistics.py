@@ -118,15 +118,18 @@ class LagMeter:
 
     SECONDS: Final = 0.5
     BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+    RECENT: Final = 10  # measurements, of five seconds
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lags = Histogram(self.BOUNDS)
+        self._recent: tuple[float, ...] = ()  # replaced as a whole, for other threads read it
         self._due = 0.0
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin to measure on the running event loop."""
+        self._recent = ()
         self._schedule()
 
     def stop(self) -> None:
@@ -139,10 +142,19 @@ class LagMeter:
         """Return how many seconds late it has been."""
         return self._lags.distribution()
 
+    def recent(self) -> float:
+        """Return by how many seconds it was late at most in the last five; from any thread.
+
+        Before the first measurement that is 0.
+        """
+        return max(self._recent, default=0.0)
+
     def _schedule(self) -> None:
         self._due = self._clock.monotonic() + self.SECONDS
         self._timer = self._clock.call_later(self.SECONDS, self._measure)
 
     def _measure(self) -> None:
-        self._lags.observe(max(0.0, self._clock.monotonic() - self._due))
+        lag = max(0.0, self._clock.monotonic() - self._due)
+        self._lags.observe(lag)
+        self._recent = (*self._recent, lag)[-self.RECENT :]
         self._schedule()
