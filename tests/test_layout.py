@@ -40,7 +40,12 @@ THIRD_PARTY = {
     "limits": {"access.rate_limit"},
     "orjson": {"feed.view", "web.api"},
     "prometheus_client": {"web.prometheus"},
-    "psutil": {"sampling.file_systems", "sampling.processes", "sampling.system"},
+    "psutil": {
+        "sampling.file_systems",
+        "sampling.own_process",
+        "sampling.processes",
+        "sampling.system",
+    },
     "rich": {"cli.watch"},
     "starlette": {"web"},
     "uvicorn": {"server"},
