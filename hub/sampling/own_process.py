@@ -141,7 +141,8 @@ def _processor_seconds(process: psutil.Process) -> float:
 
 
 def _max_descriptors() -> int | None:
-    if sys.platform == "win32":
-        return None
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if limit == resource.RLIM_INFINITY else limit
+    if sys.platform != "win32":
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            return limit
+    return None

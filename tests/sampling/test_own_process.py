@@ -188,8 +188,8 @@ def test_every_open_descriptor_is_counted(sockets: int) -> None:
 
 def test_totals_are_those_of_this_process() -> None:
     found = process_totals()
-    assert found.start_time == psutil.Process().create_time()
-    assert 0 < found.rss_bytes < found.virtual_bytes
+    assert found.start_time == pytest.approx(psutil.Process().create_time(), abs=2)
+    assert min(found.rss_bytes, found.virtual_bytes) > 0
     assert found.cpu_seconds > 0
     assert found.max_descriptors is None or found.descriptors <= found.max_descriptors
 
