@@ -39,7 +39,7 @@ THIRD_PARTY = {
     "httptools": {"server.http_limits"},
     "limits": {"access.rate_limit"},
     "orjson": {"feed.view", "web.api"},
-    "prometheus_client": {"web.prometheus"},
+    "prometheus_client": {"web.host_figures", "web.openmetrics", "web.prometheus"},
     "psutil": {
         "sampling.file_systems",
         "sampling.own_process",
