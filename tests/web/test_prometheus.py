@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +19,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from prometheus_client.samples import Sample
 
 from hub import Hub, Metric, Settings, create_app
 from hub.__main__ import main
@@ -25,8 +27,11 @@ from hub.clock import SystemClock
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.reader import HostTicket, QueuedSubscriber
 from hub.feed.view import View
+from hub.sampling.own_process import ProcessTotals
+from hub.web import prometheus
 from hub.web.prometheus import Telemetry
 from tests.support.clients import client, message, receive
+from tests.support.exposition import needs_promtool, promtool, samples
 from tests.support.fakes import FakeClock, FakeCollector, Listener, RecordingObserver, snapshot
 from tests.support.servers import DEADLINE, PATH, serve_here, start_hub
 
@@ -48,6 +53,15 @@ METRICS: Final = (
 )
 
 
+# What figures may be told apart by: nothing of which a client could make ever more.
+LABELS: Final = frozenset(
+    {
+        "transport", "reason", "metric", "le", "version", "python",
+        "device", "mode", "mountpoint", "sensor", "resource", "kind",
+    }
+)  # fmt: skip
+
+
 class Bench:
     """A hub with time that a test moves, and its figures."""
 
@@ -61,13 +75,7 @@ class Bench:
         """Scrape; return what was found by name and labels, as it is written."""
         body, media_type = self.telemetry.expose(OPENMETRICS)
         assert media_type.startswith("application/openmetrics-text")
-        samples = [one for found in parse_openmetrics(body.decode()) for one in found.samples]  # type: ignore[no-untyped-call]
-        return {written(sample): sample.value for sample in samples}
-
-
-def written(sample: Sample) -> str:
-    labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
-    return f"{sample.name}{{{labels}}}" if labels else sample.name
+        return samples(body.decode())
 
 
 def test_before_the_first_sample_there_are_figures_already() -> None:
@@ -104,6 +112,61 @@ async def test_numbers_of_the_machine_are_ratios_and_the_host_s_own_as_they_are(
     assert found["hub_cpu_usage_ratio"] == 0.255
     assert found["hub_metric_value{metric=queue_depth}"] == 7
     assert not [name for name in found if "disk_usage" in name or "busy" in name or "title" in name]
+
+
+def test_what_runs_is_told_from_the_start() -> None:
+    (built,) = [name for name in Bench().figures() if name.startswith("hub_build_info")]
+    assert f"python={platform.python_version()}" in built
+    assert f"version={metadata.version('metrics-hub')}" in built
+
+
+def test_a_copy_of_the_files_that_was_not_installed_has_no_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", unknown)
+    assert f"hub_build_info{{python={platform.python_version()}}}" in Bench().figures()
+
+
+def test_the_process_has_the_figures_that_every_process_has() -> None:
+    begun = Bench().figures()
+    found = Bench().figures()
+    assert time.time() - 3600 < found["process_start_time_seconds"] < time.time() + 1
+    assert found["process_cpu_seconds_total"] >= begun["process_cpu_seconds_total"] > 0
+    assert found["process_resident_memory_bytes"] > 0
+    assert found["process_virtual_memory_bytes"] > 0
+    assert found["process_open_fds"] > 0
+
+
+def test_a_system_that_cannot_be_asked_for_the_process_takes_no_other_figure_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> ProcessTotals:
+        raise OSError(24, "Too many open files")
+
+    before = Bench().figures()
+    monkeypatch.setattr(prometheus, "process_totals", refuse)
+    gone = before.keys() - Bench().figures().keys()
+    assert gone == {name for name in before if name.startswith("process_")}
+
+
+def test_what_a_system_has_no_limit_for_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    totals = ProcessTotals(1.0, 2.0, 3, 4, 5, None)
+    monkeypatch.setattr(prometheus, "process_totals", lambda: totals)
+    found = Bench().figures()
+    assert found["process_open_fds"] == 5
+    assert "process_max_fds" not in found
+
+
+def test_the_machine_s_figures_are_those_of_the_newest_snapshot() -> None:
+    bench = Bench()
+    for number in (1, 2):
+        bench.hub.publish(snapshot(number, memory_bytes={"total": 100, "free": number}))
+    found = bench.figures()
+    assert found["hub_memory_total_bytes"] == 100
+    assert found["hub_memory_free_bytes"] == 2
 
 
 class Slow(QueuedSubscriber):
@@ -168,11 +231,21 @@ async def test_a_scrape_samples_nothing_and_starts_nothing() -> None:
 # As promtool has it
 
 
+@needs_promtool
+async def test_prometheus_own_tool_has_nothing_to_say_of_the_figures() -> None:
+    bench = Bench()
+    async with bench.hub.lifespan():
+        await bench.clock.advance(3.25)
+        body, _ = bench.telemetry.expose("text/plain")
+    assert b"hub_ticks_total 3.0" in body
+    assert promtool(body) == ""
+
+
 def lint(families: Iterable[tuple[str, str, str, Mapping[str, str]]]) -> list[str]:
     """List what is not as the conventions for metric names want it."""
     found = []
     for name, kind, text, labels in families:
-        if not name.startswith("hub_"):
+        if not name.startswith(("hub_", "process_")):
             found.append(f"{name}: no prefix")
         if not text.endswith("."):
             found.append(f"{name}: no help")
@@ -197,12 +270,13 @@ async def test_the_figures_of_a_real_hub_keep_to_the_conventions() -> None:
     families = list(parse_openmetrics(response.text))  # type: ignore[no-untyped-call]
     assert "127.0.0.1" not in response.text
     labels = {name: "" for one in families for sample in one.samples for name in sample.labels}
-    assert set(labels) == {"transport", "reason", "metric", "le"} - {"metric"}
+    assert labels.keys() >= {"transport", "reason", "le", "version", "python"}
+    assert labels.keys() <= LABELS
     assert lint((one.name, one.type, one.documentation, labels) for one in families) == []
-    samples = {written(sample): sample.value for one in families for sample in one.samples}
-    assert samples["hub_clients{transport=websocket}"] == 1
-    assert samples["hub_frames_delivered_total"] >= 1
-    assert 0 < samples["hub_memory_usage_ratio"] < 1
+    found = samples(response.text)
+    assert found["hub_clients{transport=websocket}"] == 1
+    assert found["hub_frames_delivered_total"] >= 1
+    assert 0 < found["hub_memory_usage_ratio"] < 1
     units = {one.name: one.unit for one in families if one.unit}
     assert all(name.endswith(f"_{unit}") for name, unit in units.items())
 
