@@ -21,7 +21,7 @@ from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import DEFAULT_METRICS, View
-from hub.sampling.metric import Kind
+from hub.sampling.metric import Kind, Metric
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Reading, Snapshot
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _best(action: Callable[[], object], rounds: int = 5) -> float:
 
 def _channel(view: View, history: History, slicer: TimeSlicer) -> Channel:
     kinds = {name: _KINDS.get(name, Kind.GAUGE) for name in view.metrics}
-    return Channel(view, kinds, history, slicer, resumed=True)
+    metrics = {name: Metric(name, int, kind=kind) for name, kind in kinds.items()}
+    return Channel(view, metrics, history, slicer, resumed=True)
 
 
 def _seeded(view: View, history: History) -> None:

@@ -18,7 +18,7 @@ from hub.feed.accounts import SubscriberStatistics
 from hub.feed.hub import Hub
 from hub.feed.statistics import HubStatistics
 from hub.feed.view import Frame
-from hub.sampling.metric import Metric
+from hub.sampling.metric import Metric, OneByOne
 from hub.settings import Settings
 from hub.web.app import create_app
 
@@ -30,6 +30,7 @@ __all__ = [
     "HubStatistics",
     "InvalidValue",
     "Metric",
+    "OneByOne",
     "Settings",
     "SubscriberStatistics",
     "create_app",

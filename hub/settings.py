@@ -11,9 +11,12 @@ from typing import Final
 
 from hub.access.host_policy import check_host, check_origin
 from hub.access.rate_limit import parse_rate
+from hub.devices import Selection, parse_devices
 from hub.errors import SECRET, InvalidValue
 
-__all__ = ["Settings"]
+__all__ = ["RELATIVE_TO", "Settings"]
+
+RELATIVE_TO: Final = ("auto", "host", "container")
 
 _TOKEN: Final = re.compile(r"[!-+\--~]{1,256}", re.ASCII)  # visible, and no comma
 
@@ -31,6 +34,12 @@ class Settings:
         disk_path: any path on the file system whose usage is the metric ``disk``. It need not
             exist yet: until it does, the feed carries the error.
         history: seconds of the past that are kept, 0 to 86400, for clients that ask for them.
+        history_bytes: memory that the past may take, 65,536 to a TiB; the oldest goes first.
+        devices: which members of families are shown unless a client chooses others, such as
+            ``network:eth*,!docker*``. File systems that it excludes are not asked at all.
+        relative_to: what ``cpu`` and ``memory`` are shares of: of the ``host``, of the limits of
+            the ``container`` in which the hub runs, or (``auto``) of its limits if it has any.
+        identity: whether clients may ask what machine this is.
         views: how many different views may be live at once, 1 to 65536; each costs an encoding
             at every tick, however many subscribers share it.
         queue: frames held for a subscriber that does not keep up, 1 to 1024; when one more
@@ -55,6 +64,10 @@ class Settings:
     interval: float = 1.0
     disk_path: str = field(default_factory=_system_root)
     history: float = 3600.0
+    history_bytes: int = 32 * 1024 * 1024
+    devices: tuple[str, ...] = ()
+    relative_to: str = "auto"
+    identity: bool = True
     views: int = 256
     queue: int = 8
     stall_timeout: float = 15.0
@@ -69,6 +82,7 @@ class Settings:
         _check_seconds("interval", self.interval, low=0.1, high=60)
         _check_seconds("stall_timeout", self.stall_timeout, low=1, high=3600)
         _check_seconds("history", self.history, low=0, high=86400)
+        _check_count("history_bytes", self.history_bytes, low=65_536, high=2**40)
         _check_count("queue", self.queue, high=1024)
         _check_count("views", self.views, high=65536)
         for name in ("max_clients", "max_clients_per_ip"):
@@ -76,6 +90,14 @@ class Settings:
                 _check_count(name, getattr(self, name), high=1_000_000)
         if self.connect_rate is not None:
             parse_rate("connect_rate", self.connect_rate)
+        if self.relative_to not in RELATIVE_TO:
+            rule = f"one of {', '.join(RELATIVE_TO)}"
+            raise InvalidValue("relative_to", rule, self.relative_to)
+        if not isinstance(self.identity, bool):
+            raise InvalidValue("identity", "True or False", self.identity)
+        _check_each("devices", self.devices, lambda _, text: text)
+        if self.devices:
+            parse_devices("devices", ",".join(self.devices))
         _check_each("allow_host", self.allow_host, check_host)
         _check_each("allow_origin", self.allow_origin, check_origin)
         _check_each("tokens", self.tokens, _check_token)
@@ -83,15 +105,20 @@ class Settings:
         if not isinstance(path, str) or not path or "\0" in path:
             raise InvalidValue("disk_path", "a path", self.disk_path)
 
+    @property
+    def selections(self) -> dict[str, Selection]:
+        """Which members are shown of families of which not the usual ones are."""
+        return parse_devices("devices", ",".join(self.devices)) if self.devices else {}
+
 
 def _check_seconds(name: str, value: object, *, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidValue(name, f"a number of seconds from {low:g} to {high:g}", value)
 
 
-def _check_count(name: str, value: object, *, high: int) -> None:
-    if type(value) is not int or not 1 <= value <= high:
-        raise InvalidValue(name, f"a whole number from 1 to {high}", value)
+def _check_count(name: str, value: object, *, low: int = 1, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise InvalidValue(name, f"a whole number from {low} to {high}", value)
 
 
 def _check_each(name: str, values: object, check: Callable[[str, str], object]) -> None:

@@ -74,7 +74,7 @@ def test_a_close_reason_has_a_code_and_a_phrase() -> None:
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory: /x"),
         (ValueError("one\n two\t three"), "one two three"),
         (ValueError(), "ValueError"),
         (OSError("plain"), "plain"),

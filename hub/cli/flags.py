@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from hub.access.host_policy import check_host
 from hub.cli.logs import FORMATS, LEVELS
 from hub.errors import InvalidValue
-from hub.settings import Settings
+from hub.settings import RELATIVE_TO, Settings
 from hub.text import one_line
 
 __all__ = ["Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch"]
@@ -239,6 +239,9 @@ def flags() -> tuple[Flag, ...]:
         "interval": (float, "seconds between two samples, 0.1 to 60"),
         "disk_path": (str, "a path on the file system that the metric 'disk' is about"),
         "history": (float, "seconds of the past that are kept for clients that ask for it"),
+        "history_bytes": (int, "memory that the past may take; the oldest goes first"),
+        "devices": (_split, "members of families to show, such as network:eth*,!docker*"),
+        "relative_to": (str, f"what cpu and memory are shares of: {', '.join(RELATIVE_TO)}"),
         "views": (int, "different views that may be live at once"),
         "queue": (int, "frames held for a client that does not keep up"),
         "stall_timeout": (float, "seconds after which a client that takes nothing is cut off"),
@@ -255,6 +258,7 @@ def flags() -> tuple[Flag, ...]:
             Flag(name, _setting(name, convert), getattr(defaults, name), text)
             for name, (convert, text) in setting.items()
         ),
+        Flag("identity", switch, True, "tell clients at /api/system/info what machine this is"),
         Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
         Flag("trusted_proxies", _proxies, (), "addresses whose X-Forwarded-For is believed"),
         Flag("drain_seconds", _drain_seconds, 0.0, "seconds over which clients are sent away"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from hub.devices import USUAL, Selection
 from hub.errors import InvalidValue, RefusalReason, Refused
 from hub.feed.view import DEFAULT_METRICS
-from hub.sampling.metric import Kind, Metric
+from hub.sampling.metric import Metric
 
 __all__ = ["RESTRICTED_FEED_PATH", "Catalog"]
 
@@ -24,12 +25,14 @@ class Catalog:
         interval: seconds between two samples.
         history: seconds of the past that are kept.
         withheld: names of families that there are, but only in the authenticated feed.
+        devices: which members of families are shown unless a view says otherwise, by family.
     """
 
     metrics: tuple[Metric, ...]
     interval: float
     history: float
     withheld: frozenset[str] = frozenset()
+    devices: Mapping[str, Selection] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,17 +57,37 @@ class Catalog:
 
     def public(self) -> Catalog:
         """Return what callers without a token may ask for."""
-        return Catalog(
-            tuple(metric for metric in self.metrics if not metric.restricted),
-            self.interval,
-            self.history,
-            frozenset(metric.name for metric in self.metrics if metric.restricted),
+        return replace(
+            self,
+            metrics=tuple(metric for metric in self.metrics if not metric.restricted),
+            withheld=frozenset(metric.name for metric in self.metrics if metric.restricted),
         )
 
-    def kinds(self, names: Iterable[str]) -> dict[str, Kind]:
-        """Return the kinds of metrics, by name."""
-        kinds = {metric.name: metric.kind for metric in self.metrics}
-        return {name: kinds[name] for name in names}
+    def named(self, names: Iterable[str]) -> dict[str, Metric]:
+        """Return metrics by name."""
+        metrics = {metric.name: metric for metric in self.metrics}
+        return {name: metrics[name] for name in names}
+
+    @property
+    def families_with_members(self) -> tuple[str, ...]:
+        """The names of the families of which some members may be chosen."""
+        return tuple(metric.name for metric in self.metrics if metric.has_members)
+
+    def select(
+        self, names: Iterable[str], chosen: Mapping[str, Selection] | None = None
+    ) -> tuple[tuple[str, Selection], ...]:
+        """Return which members a view of these families shows, where not the usual ones.
+
+        ``chosen`` is what the view itself says, by family.
+        """
+        chosen = chosen or {}
+        choosable = self.families_with_members
+        selections = (
+            (name, chosen.get(name, USUAL).over(self.devices.get(name, USUAL)))
+            for name in names
+            if name in choosable
+        )
+        return tuple(one for one in selections if one[1] != USUAL)
 
     def choose(self, names: Collection[str]) -> tuple[str, ...]:
         """Return the names chosen, each once and in their order; of none, the default.

@@ -15,7 +15,7 @@ from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 from hub.feed.view_limit import ViewLimit
 from hub.feed.window import Window
-from hub.sampling.metric import Kind
+from hub.sampling.metric import Metric
 from hub.sampling.snapshot import Snapshot
 
 __all__ = ["Channel", "Channels"]
@@ -29,7 +29,7 @@ class Channel:
 
     Args:
         view: what they see.
-        kinds: of the view's metrics, by name.
+        metrics: the view's, by name.
         history: what there was before.
         slicer: runs what takes long.
         resumed: whether the history reaches up to the present, so that the view begins with it.
@@ -38,17 +38,17 @@ class Channel:
     def __init__(
         self,
         view: View,
-        kinds: Mapping[str, Kind],
+        metrics: Mapping[str, Metric],
         history: History,
         slicer: TimeSlicer,
         *,
         resumed: bool,
     ) -> None:
         self.view = view
-        self._kinds = kinds
+        self._metrics = metrics
         self._history = history
         self._slicer = slicer
-        self._window = Window(view, kinds)
+        self._window = Window(view, metrics)
         self._latest: Frame | None = None  # of the newest window that is over
         self._number = 0  # the newest message's
         self._is_ready = not resumed  # whether it is up to the present
@@ -81,18 +81,23 @@ class Channel:
         if not self._is_ready:  # it will find the snapshot in the history
             return []
         partial, self._got_partial = self._got_partial, {}
-        due: list[Round] = []
-        for ended in self._window.add(snapshot):
-            frame = self._encode(ended)
-            if frame is not None:
-                # Where a window's last ticks were missed, some may have seen all of it before.
-                known = partial if ended.tick != snapshot.tick else {}
-                due.append((frame, self._all_but(known)))
         waiting, self._awaiting_first = self._awaiting_first, {}
-        if waiting and not due and (frame := self._provisional()) is not None:
+        due: list[Round] = []
+        is_served = False  # whether there is a message that a first one may be
+        for ended in self._window.add(snapshot):
+            # Where a window's last ticks were missed, some may have seen all of it before.
+            known = partial if ended.tick != snapshot.tick else {}
+            if (frame := self._encode(ended)) is not None:
+                is_served = True
+                due.append((frame, self._all_but(known)))
+            elif (frame := self._encode_unfinished(ended)) is not None:
+                due.append((frame, self._all_but({**known, **waiting})))
+        if is_served or not waiting:
+            return due
+        if (frame := self._provisional()) is not None:
             due.append((frame, list(waiting)))
             self._got_partial = waiting
-        elif not due:
+        else:
             self._awaiting_first = waiting
         return due
 
@@ -108,6 +113,16 @@ class Channel:
         if frame is not None:
             self._number = number
             self._latest = frame
+        return frame
+
+    def _encode_unfinished(self, ended: Snapshot) -> Frame | None:
+        """Encode a message of which something has not been sampled yet.
+
+        It is for those who have had the past, in which that is missing too: they miss no message.
+        """
+        number = max(self._number + 1, ended.window_number(self.view.ticks))
+        frame = self.view.encode(ended, number, past=True)
+        self._number = self._number if frame is None else number
         return frame
 
     def _provisional(self) -> Frame | None:
@@ -186,7 +201,7 @@ class Channel:
     def _read_frames(
         self, subscriber: Subscriber, position: int, after: float, *, greet: bool
     ) -> Iterator[Frame | None]:
-        window, number = Window(self.view, self._kinds), 0
+        window, number = Window(self.view, self._metrics), 0
         windows = read_windows(
             self._history,
             window,
@@ -200,7 +215,7 @@ class Channel:
                 yield None
                 continue
             number = max(number + 1, ended.window_number(self.view.ticks))
-            frame = self.view.encode(ended, number)
+            frame = self.view.encode(ended, number, past=True)
             if frame is not None:
                 silent = False
             yield frame
@@ -262,8 +277,8 @@ class Channels:
         channel = self._channels.get(view)
         if channel is None:
             self.check_capacity(view)
-            kinds = catalog.kinds(view.metrics)
-            channel = Channel(view, kinds, self._history, self._slicer, resumed=resumed)
+            metrics = catalog.named(view.metrics)
+            channel = Channel(view, metrics, self._history, self._slicer, resumed=resumed)
             self._channels[view] = channel
         return channel
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 
 from hub.sampling.snapshot import Snapshot
 
 __all__ = ["History"]
+
+_logger = logging.getLogger("hub")
 
 
 class History:
@@ -18,33 +22,60 @@ class History:
 
     Args:
         capacity: how many are kept, at least one.
+        most_bytes: memory that they may take, about; the newest is kept in any case.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, most_bytes: float = math.inf) -> None:
         self.start = 0
         """The position of the oldest that is kept."""
         self.end = 0
         """The position that the next one will have."""
+        self.bytes = 0
+        """Memory that is taken, about."""
         self._capacity = capacity
-        self._ring: list[Snapshot] = []
+        self._most_bytes = most_bytes
+        self._is_cut = False  # whether it was ever the memory that ended it
+        self._ring: list[tuple[Snapshot, int] | None] = []  # each with its size; None is free
         self._runs: deque[int] = deque()  # positions at which runs begin, oldest first
 
     def append(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, at the cost of the oldest where there is no more room."""
         if not self._runs or not self._follows(snapshot):
             self._runs.append(self.end)
-        if len(self._ring) < self._capacity:
-            self._ring.append(snapshot)
-        else:
-            self._ring[self.end % self._capacity] = snapshot
+        if len(self) == self._capacity:
             self._forget()
+        kept = snapshot, snapshot.size()
+        if self.end < self._capacity:
+            self._ring.append(kept)
+        else:
+            self._ring[self.end % self._capacity] = kept
         self.end += 1
+        self.bytes += kept[1]
+        while self.bytes > self._most_bytes and len(self) > 1:
+            self._forget()
+            self._say_that_it_is_cut()
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    @property
+    def seconds(self) -> float:
+        """How far back it reaches from the newest snapshot."""
+        return self[self.end - 1].time - self[self.start].time if self.end else 0.0
+
+    def _say_that_it_is_cut(self) -> None:
+        if not self._is_cut:
+            text = "History: %d bytes hold no more than the last %.0f s; --history-bytes gives more"
+            _logger.warning(text, self._most_bytes, self.seconds)
+        self._is_cut = True
 
     def _follows(self, snapshot: Snapshot) -> bool:
         newest = self[self.end - 1]
         return snapshot.time > newest.time and snapshot.tick > newest.tick
 
     def _forget(self) -> None:
+        self.bytes -= self._slot(self.start)[1]
+        self._ring[self.start % self._capacity] = None
         self.start += 1
         if len(self._runs) > 1 and self._runs[1] <= self.start:
             self._runs.popleft()
@@ -55,9 +86,13 @@ class History:
         Raises:
             IndexError: it is not kept any more, or there is none yet.
         """
-        if not self.start <= position < self.end:
+        return self._slot(position)[0]
+
+    def _slot(self, position: int) -> tuple[Snapshot, int]:
+        slot = self._ring[position % self._capacity] if self.start <= position < self.end else None
+        if slot is None:
             raise IndexError(position)
-        return self._ring[position % self._capacity]
+        return slot
 
     def ago(self, seconds: float) -> float:
         """Return the time, in Unix seconds, that was so many before the newest snapshot's."""

@@ -66,14 +66,19 @@ class Hub:
         # The observer for subscribers whose receivers may be cut off.
         self.watch = StallWatch(self.settings.stall_timeout, self.clock)
         # The recent past, of this life and of those before.
-        self.history = History(max(1, round(self.settings.history / self.settings.interval)))
+        capacity = max(1, round(self.settings.history / self.settings.interval))
+        self.history = History(capacity, self.settings.history_bytes)
         self._collector = collector or _thread_collector(self.settings, self.clock)
         self.view_limit = ViewLimit(self.settings.views)
-        self._catalog = Catalog((), self.settings.interval, self.settings.history)
+        self._catalog = Catalog(
+            (), self.settings.interval, self.settings.history, devices=self.settings.selections
+        )
         self._public = self._catalog  # as far as no token is needed
-        for metric in standard_metrics(self.settings) if metrics is None else metrics:
-            self.register(metric)
         self._lag = LagMeter(self.clock)
+        if metrics is None:
+            metrics = standard_metrics(self.settings, self._lag.recent)
+        for metric in metrics:
+            self.register(metric)
         self._keepalive = Keepalive(lambda: self._channels.subscribers, self.clock)
         self._reset()
 
@@ -112,9 +117,10 @@ class Hub:
         return self._catalog if restricted else self._public
 
     def demand(self) -> Sequence[Metric]:
-        """Return the families that any view wants, and those that the history always has."""
+        """Return the families that any view wants, and what the history always has of others."""
         wanted = self._channels.wanted
-        return [m for m in self._catalog.metrics if m.always or m.name in wanted]
+        sampled = (m if m.name in wanted else m.at_rest() for m in self._catalog.metrics)
+        return [metric for metric in sampled if metric is not None]
 
     def statistics(self) -> HubStatistics:
         """Return the counters as they are now."""
@@ -264,6 +270,7 @@ class Hub:
         history: int = 0,
         partial: bool = False,
         seq: bool = False,
+        devices: Iterable[str] = (),
     ) -> AsyncIterator[AsyncIterator[Frame]]:
         """Subscribe to the feed from the host's own code; starts the hub if it does not run.
 
@@ -277,7 +284,7 @@ class Hub:
         """
         query = build_query(
             self._catalog, metrics=metrics, interval=interval, aggregate=aggregate,
-            history=history, partial=partial, seq=seq,
+            history=history, partial=partial, seq=seq, devices=devices,
         )  # fmt: skip
         self.check_view_capacity(query.view)
         self.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from hub.feed.demand import Demand
@@ -14,31 +13,9 @@ from hub.feed.replay import read_windows
 from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import Frame, View
 from hub.feed.window import Window
-from hub.sampling.metric import Kind
-from hub.sampling.snapshot import Snapshot
+from hub.sampling.metric import Metric
 
 __all__ = ["LatestFrames"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Latest:
-    """A view's newest message, and whether all that it shows has been sampled."""
-
-    frame: Frame | None
-    is_whole: bool
-
-    @classmethod
-    def of(cls, view: View, snapshot: Snapshot) -> _Latest:
-        frame = view.encode(snapshot)
-        sampled = all(name in snapshot.readings for name in view.metrics)
-        return cls(frame, frame is not None and sampled)
-
-    def rank(self) -> tuple[bool, bool]:
-        """Return what makes one message better than another."""
-        return self.frame is not None, self.is_whole
-
-
-_NOTHING: Final = _Latest(None, is_whole=False)
 
 
 class LatestFrames:
@@ -59,7 +36,7 @@ class LatestFrames:
         self._demand = demand
         self._slicer = slicer
         # What each view has to say as of the newest snapshot.
-        self._frames: dict[View, asyncio.Future[_Latest]] = {}
+        self._frames: dict[View, asyncio.Future[Frame | None]] = {}
         self._next_tick: asyncio.Event | None = None  # while a request waits for it
         self._has_begun = False  # whether the history reaches up to the present
 
@@ -71,35 +48,34 @@ class LatestFrames:
             self._next_tick.set()
             self._next_tick = None
 
-    async def get(self, view: View, kinds: Mapping[str, Kind], seconds: float) -> Frame | None:
+    async def get(self, view: View, metrics: Mapping[str, Metric], seconds: float) -> Frame | None:
         """Return the newest message of a view; None if there is none within ``seconds``.
 
-        A family that was not in demand is sampled first, which takes a tick or two; a partial view
-        has to do without it only where it takes longer than ``seconds``. Cancelled, this spoils
-        nothing for others that wait for the same.
+        A family that was not in demand is sampled first, which takes a tick or two. Cancelled,
+        this spoils nothing for others that wait for the same.
 
         Args:
             view: what to see.
-            kinds: of the view's metrics, by name.
+            metrics: the view's, by name.
             seconds: to wait at most.
         """
         self._demand.want(view.metrics)
-        latest = _NOTHING
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not (latest := await self._find(view, kinds)).is_whole:
+                while (frame := await self._find(view, metrics)) is None:
                     await self._wait_for_tick()
-        return latest.frame
+                return frame
+        return None
 
-    async def _find(self, view: View, kinds: Mapping[str, Kind]) -> _Latest:
+    async def _find(self, view: View, metrics: Mapping[str, Metric]) -> Frame | None:
         if not self._has_begun:
-            return _NOTHING
+            return None
         found = self._frames.get(view)
         if found is None:
             if len(self._frames) >= self._MOST:
                 self._frames.clear()
             found = self._frames[view] = asyncio.get_running_loop().create_future()
-            self._slicer.add(self._read(view, kinds, found))
+            self._slicer.add(self._read(view, metrics, found))
         return await asyncio.shield(found)
 
     async def _wait_for_tick(self) -> None:
@@ -108,18 +84,17 @@ class LatestFrames:
         await self._next_tick.wait()
 
     def _read(
-        self, view: View, kinds: Mapping[str, Kind], found: asyncio.Future[_Latest]
+        self, view: View, metrics: Mapping[str, Metric], found: asyncio.Future[Frame | None]
     ) -> Iterator[None]:
-        history, window = self._history, Window(view, kinds)
-        latest = _NOTHING
+        history, window = self._history, Window(view, metrics)
+        latest: Frame | None = None
         try:
             for ended in read_windows(history, window, history.newest_window(view.ticks)):
                 if ended is not None:
-                    newer = _Latest.of(view, ended)
-                    latest = latest if newer.frame is None else newer
+                    latest = view.encode(ended) or latest
                 yield
-            if not latest.is_whole and (so_far := window.so_far()) is not None:
-                latest = max(latest, _Latest.of(view, so_far), key=_Latest.rank)
+            if latest is None and (so_far := window.so_far()) is not None:
+                latest = view.encode(so_far)
         except Exception as error:  # the requests', and no other work's
             found.set_exception(error)
         else:

@@ -1,22 +1,29 @@
-"""What a request asks of the feed, and in which words.
-
-One table of parameters both reads requests and describes itself, so that what is documented is
-what is done. A value is checked by the same rule whether it comes as text or from the host's code.
-"""
+"""What a request asks of the feed, as text or in values of the host's own code."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from math import isfinite
-from typing import Any, Final, NoReturn, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from hub.errors import SECRET, InvalidValue, UnknownParameter
 from hub.feed.catalog import RESTRICTED_FEED_PATH, Catalog
+from hub.feed.parameters import (
+    AGGREGATE,
+    COLUMNS,
+    DEVICES,
+    FEED,
+    HISTORY,
+    INTERVAL,
+    LATEST,
+    MAX_INTERVAL,
+    METRICS,
+    PARTIAL,
+    SECONDS,
+    SEQ,
+    Parameter,
+)
 from hub.feed.view import Aggregate, View
 
 __all__ = [
@@ -26,18 +33,8 @@ __all__ = [
 
 FEED_PATH: Final = "/api/system/metrics"
 
-MAX_INTERVAL: Final = 3600
-"""Seconds that a view's interval may be at most."""
-
 _QUERY_FIELDS: Final = 100
-_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,17})?", re.ASCII)  # as many as a float has
-_NANOSECOND: Final = Decimal("1e-9")
-_WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_TIMESTAMP: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:[0-5][0-9])",  # Python would take +00:99
-    re.ASCII,
-)
+_REPEATABLE: Final = frozenset({METRICS.name, DEVICES.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,215 +52,6 @@ class FeedQuery:
     since: float | None = None
 
 
-class Parameter(Protocol):
-    """One parameter of a request: what it means, what it may be, and how it is read."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in a query."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it does, in one sentence."""
-        ...
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:
-        """Return the JSON Schema of its values."""
-        ...
-
-    def read(self, text: str, catalog: Catalog) -> object:
-        """Return the value that a text stands for.
-
-        Raises:
-            InvalidValue: it breaks the parameter's rule.
-            Refused: it asks for what is only in the authenticated feed.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Metrics:
-    name: str
-    description: str
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:
-        return {
-            "type": "array",
-            "items": {"type": "string", "enum": list(catalog.names)},
-            "minItems": 1,
-            "default": list(catalog.default_metrics),
-        }
-
-    def read(self, text: str, catalog: Catalog) -> tuple[str, ...]:
-        return catalog.choose(text.split(","))
-
-    def check(self, value: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
-        names = () if isinstance(value, str) else tuple(value)
-        if not names:
-            rule = f"a sequence of one or more of {', '.join(catalog.names)}"
-            raise InvalidValue(self.name, rule, value)
-        return catalog.choose(names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Interval:
-    """Seconds, as a whole number of ticks."""
-
-    name: str
-    description: str
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:
-        base = int(catalog.interval) if catalog.interval.is_integer() else catalog.interval
-        return {
-            "type": "number",
-            "minimum": base,
-            "maximum": MAX_INTERVAL,
-            "multipleOf": base,
-            "default": base,
-        }
-
-    def read(self, text: str, catalog: Catalog) -> int:
-        seconds = Decimal(text) if _DECIMAL.fullmatch(text) else Decimal(0)
-        return self._ticks(seconds, catalog) or self._refuse(text, catalog)
-
-    def check(self, value: float, catalog: Catalog) -> int:
-        given: object = value
-        numeric = isinstance(given, int | float) and not isinstance(given, bool)
-        seconds = Decimal(str(value)) if numeric and isfinite(value) else Decimal(0)
-        return self._ticks(seconds, catalog) or self._refuse(value, catalog)
-
-    @staticmethod
-    def _ticks(seconds: Decimal, catalog: Catalog) -> int:
-        """Return how many ticks a time lasts, to the nanosecond; 0 if it is not a whole number."""
-        if not 0 < seconds <= MAX_INTERVAL:
-            return 0
-        base = Decimal(str(catalog.interval))
-        ticks = round(seconds / base)
-        return ticks if abs(ticks * base - seconds) * 2 < _NANOSECOND else 0
-
-    def _refuse(self, value: object, catalog: Catalog) -> NoReturn:
-        base = f"{catalog.interval:g}"
-        rule = f"a whole multiple of {base} seconds, from {base} to {MAX_INTERVAL}"
-        raise InvalidValue(self.name, rule, value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seconds:
-    """A stretch of the past."""
-
-    name: str
-    description: str
-    default: int
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:
-        kept = int(catalog.history)
-        return {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": kept,
-            "default": min(self.default, kept),
-        }
-
-    def read(self, text: str, catalog: Catalog) -> int:
-        return self.check(int(text) if _WHOLE.fullmatch(text) else text, catalog)
-
-    def check(self, value: object, catalog: Catalog) -> int:
-        kept = int(catalog.history)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= kept:
-            rule = f"a whole number of seconds from 0 to {kept}, which is what is kept"
-            raise InvalidValue(self.name, rule, value)
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Time:
-    name: str
-    description: str
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
-        return {"type": "string", "format": "date-time"}
-
-    def read(self, text: str, catalog: Catalog) -> float:  # noqa: ARG002 # as the others
-        # An unescaped plus sign arrives as a blank.
-        timestamp = text.replace(" ", "+")
-        try:
-            if _TIMESTAMP.fullmatch(timestamp):
-                return datetime.fromisoformat(timestamp).timestamp()
-        except ValueError:
-            pass
-        raise InvalidValue(self.name, "a timestamp as in the feed's messages", text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """One of a few words, each of which stands for a value; the first is the default."""
-
-    name: str
-    description: str
-    options: Mapping[str, object]
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
-        return {"type": "string", "enum": list(self.options), "default": next(iter(self.options))}
-
-    def read(self, text: object, catalog: Catalog) -> object:  # noqa: ARG002 # as the others
-        if not isinstance(text, str) or text not in self.options:
-            raise InvalidValue(self.name, f"one of {', '.join(self.options)}", text)
-        return self.options[text]
-
-
-@dataclass(frozen=True, slots=True)
-class _Switch(_Choice):
-    """Yes or no; no is the default."""
-
-    options: Mapping[str, object] = field(default_factory={"false": False, "true": True}.copy)
-
-    def schema(self, catalog: Catalog) -> dict[str, object]:  # noqa: ARG002 # as the others
-        return {"type": "boolean", "default": False}
-
-    def check(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise InvalidValue(self.name, "True or False", value)
-        return value
-
-
-_METRICS: Final = _Metrics(
-    "metrics", "Which families, separated by commas; order and repetition make no difference."
-)
-_INTERVAL: Final = _Interval(
-    "interval", "Seconds between messages, each of which then stands for the whole of them."
-)
-_AGGREGATE: Final = _Choice(
-    "aggregate",
-    "How gauges are reduced over a longer interval. Rates are always those of the whole interval.",
-    {rule.value: rule for rule in Aggregate},
-)
-_PARTIAL: Final = _Switch(
-    "partial", "Send what could be measured: what failed is null, and 'errors' says why."
-)
-_HISTORY: Final = _Seconds(
-    "history", "Begin with the messages of that many past seconds, oldest first.", default=0
-)
-_SINCE: Final = _Time(
-    "since", "Begin with what came after this timestamp, as far as it is kept; excludes 'history'."
-)
-_SEQ: Final = _Switch(
-    "seq", "Number the messages in 'seq': a step of more than one means that some were dropped."
-)
-_SECONDS: Final = _Seconds("seconds", "How much of the past, in seconds.", default=300)
-
-FEED: Final[tuple[Parameter, ...]] = (
-    _METRICS, _INTERVAL, _AGGREGATE, _HISTORY, _SINCE, _PARTIAL, _SEQ,
-)  # fmt: skip
-"""Parameters of the live feed, over WebSocket and as server-sent events."""
-
-LATEST: Final[tuple[Parameter, ...]] = (_METRICS, _INTERVAL, _AGGREGATE, _PARTIAL)
-"""Parameters of a request for the latest message."""
-
-COLUMNS: Final[tuple[Parameter, ...]] = (_SECONDS, _METRICS, _INTERVAL, _AGGREGATE)
-"""Parameters of a request for the past in columns."""
-
-
 def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> FeedQuery:
     """Read a request's query string; what it leaves out has its default.
 
@@ -274,7 +62,7 @@ def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> Fe
     """
     given: dict[str, str] = {}
     for name, text in _fields(query):
-        if name in given and name != _METRICS.name:
+        if name in given and name not in _REPEATABLE:
             is_known = any(parameter.name == name for parameter in parameters)
             raise InvalidValue(name, "given once", text if is_known else SECRET)
         given[name] = f"{given[name]},{text}" if name in given else text
@@ -291,12 +79,14 @@ def read(given: Mapping[str, str], parameters: Sequence[Parameter], catalog: Cat
         values[name] = known[name].read(text, catalog)
     if "since" in values and "history" in values:
         raise InvalidValue("since", "left out where history is given", given["since"])
+    metrics = values.get("metrics") or catalog.choose(())
     view = View(
-        metrics=values.get("metrics") or catalog.choose(()),
+        metrics=metrics,
         ticks=values.get("interval", 1),
         aggregate=values.get("aggregate", Aggregate.MEAN),
         partial=values.get("partial", False),
         seq=values.get("seq", False),
+        devices=catalog.select(metrics, values.get("devices")),
     )
     return FeedQuery(view, _stretch(values, known, catalog), values.get("since"))
 
@@ -310,25 +100,28 @@ def build_query(
     history: int,
     partial: bool,
     seq: bool,
+    devices: Iterable[str],
 ) -> FeedQuery:
     """Make a query from values of the host's own code, by the same rules as from text.
 
     Raises:
         InvalidValue: a value breaks its rule.
     """
+    chosen = METRICS.check(metrics, catalog)
     view = View(
-        metrics=_METRICS.check(metrics, catalog),
-        ticks=1 if interval is None else _INTERVAL.check(interval, catalog),
-        aggregate=Aggregate(str(_AGGREGATE.read(aggregate, catalog))),
-        partial=_PARTIAL.check(partial),
-        seq=_SEQ.check(seq),
+        metrics=chosen,
+        ticks=1 if interval is None else INTERVAL.check(interval, catalog),
+        aggregate=Aggregate(str(AGGREGATE.read(aggregate, catalog))),
+        partial=PARTIAL.check(partial),
+        seq=SEQ.check(seq),
+        devices=catalog.select(chosen, DEVICES.check(devices, catalog)),
     )
-    return FeedQuery(view, _HISTORY.check(history, catalog))
+    return FeedQuery(view, HISTORY.check(history, catalog))
 
 
 def _stretch(values: Mapping[str, Any], known: Collection[str], catalog: Catalog) -> int:
     """Return how many seconds of the past are wanted, under whichever name it goes."""
-    parameter = _SECONDS if _SECONDS.name in known else _HISTORY
+    parameter = SECONDS if SECONDS.name in known else HISTORY
     seconds: int = values.get(parameter.name, min(parameter.default, int(catalog.history)))
     return seconds
 

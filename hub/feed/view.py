@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 import orjson
 
-from hub.sampling.snapshot import Failure, Snapshot
+from hub.devices import USUAL, Selection
+from hub.sampling.snapshot import Failure, Incomplete, Snapshot
 from hub.text import one_line
 
 __all__ = ["DEFAULT_METRICS", "Aggregate", "Frame", "View"]
@@ -75,6 +76,7 @@ class View:
         aggregate: how the gauges of that many ticks are reduced; with one tick it is ``MEAN``.
         partial: whether a message has what could be measured although something could not.
         seq: whether each message has the view's own counter.
+        devices: of families of which not the usual members are shown, by name: which are.
     """
 
     metrics: tuple[str, ...]
@@ -82,18 +84,25 @@ class View:
     aggregate: Aggregate = Aggregate.MEAN
     partial: bool = False
     seq: bool = False
+    devices: tuple[tuple[str, Selection], ...] = ()
 
     def __post_init__(self) -> None:
         if self.ticks == 1:  # all rules come to the same
             object.__setattr__(self, "aggregate", Aggregate.MEAN)
 
-    def encode(self, snapshot: Snapshot, number: int = 0) -> Frame | None:
+    def encode(self, snapshot: Snapshot, number: int = 0, *, past: bool = False) -> Frame | None:
         """Encode this view's message: the values, or else one error that names what failed.
 
-        ``number`` is the message's own, for views that show it. Returns None where the snapshot
-        has no reading of a chosen metric yet; a partial view is content with any.
+        Args:
+            snapshot: what the message is about.
+            number: the message's own, for views that show it.
+            past: whether nothing more is to be expected of that time, so that a partial view is
+                content with any reading.
+
+        Returns:
+            None where the snapshot has no reading of a chosen metric yet.
         """
-        content = self.content(snapshot)
+        content = self.content(snapshot, past=past)
         if content is None:
             return None
         timestamp = snapshot.timestamp
@@ -101,17 +110,31 @@ class View:
         body = {**content, "timestamp": timestamp, **counter}
         return Frame(orjson.dumps(body), timestamp)
 
-    def content(self, snapshot: Snapshot) -> Mapping[str, object] | None:
+    def content(self, snapshot: Snapshot, *, past: bool = False) -> Mapping[str, object] | None:
         """Return what this view's message says, but for its time and number; see ``encode``."""
         readings = snapshot.readings
         present = [name for name in self.metrics if name in readings]
-        if not present or (len(present) < len(self.metrics) and not self.partial):
+        if len(present) < len(self.metrics) and not (past and self.partial and present):
             return None
-        values = {name: snapshot.value(name) for name in self.metrics}
         failures = {n: r.cause for n in present if isinstance(r := readings[n], Failure)}
-        if not failures:
-            return values
-        return {**values, "errors": failures} if self.partial else _error(failures)
+        if failures and not self.partial:
+            return _error(failures)
+        selections = dict(self.devices)
+        values = {name: snapshot.value(name, selections.get(name, USUAL)) for name in self.metrics}
+        if self.partial:
+            failures.update(self._member_failures(snapshot, selections))
+        return {**values, "errors": failures} if failures else values
+
+    def _member_failures(
+        self, snapshot: Snapshot, selections: Mapping[str, Selection]
+    ) -> Iterator[tuple[str, str]]:
+        for name in self.metrics:
+            reading = snapshot.readings.get(name)
+            if isinstance(reading, Incomplete):
+                selection = selections.get(name, USUAL)
+                for member, failure in reading.failures.items():
+                    if selection.shows(member):
+                        yield f"{name}/{member}", failure.cause
 
 
 def _error(failures: Mapping[str, str]) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from hub.feed.view import Aggregate, View
-from hub.sampling.metric import Kind
-from hub.sampling.snapshot import DeviceDeltas, Failure, Reading, Snapshot
+from hub.sampling.metric import Kind, Metric
+from hub.sampling.snapshot import DeviceDeltas, Failure, Incomplete, Reading, Snapshot
 from hub.sampling.value import Value
 
 __all__ = ["Window"]
@@ -28,16 +28,18 @@ class Window:
 
     Args:
         view: says how long the window is and how it is reduced.
-        kinds: of the view's metrics, by name.
+        metrics: the view's, by name.
     """
 
-    def __init__(self, view: View, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, view: View, metrics: Mapping[str, Metric]) -> None:
         self._view = view
-        self._kinds = kinds
+        self._metrics = metrics
         self._number: int | None = None  # of the window on the wall clock; None while it is empty
         self._last: Snapshot | None = None
         self._reductions: dict[str, _Reduction[Any]] = {}
         self._failures: dict[str, Failure] = {}
+        # Of families that had others: why members had no value, by family and member.
+        self._member_failures: dict[str, dict[str, Failure]] = {}
 
     @property
     def ticks(self) -> int:
@@ -49,6 +51,7 @@ class Window:
         self._number = self._last = None
         self._reductions = {}
         self._failures = {}
+        self._member_failures = {}
 
     def add(self, snapshot: Snapshot) -> Sequence[Snapshot]:
         """Add one; return the windows that are over with it, each as a snapshot of its own.
@@ -77,12 +80,20 @@ class Window:
         self._last = snapshot
         for name in self._view.metrics:
             reading = snapshot.readings.get(name)
+            if isinstance(reading, Incomplete):
+                self._member_failures.setdefault(name, {}).update(reading.failures)
+                reading = reading.value
             if isinstance(reading, Failure):
                 self._failures[name] = reading
             elif reading is not None:
-                if name not in self._reductions:
-                    self._reductions[name] = _reduction(self._kinds[name], self._view.aggregate)
-                self._reductions[name].add(reading)
+                self._reduction(name).add(reading)
+
+    def _reduction(self, name: str) -> _Reduction[Any]:
+        found = self._reductions.get(name)
+        if found is None:
+            metric = self._metrics[name]
+            found = self._reductions[name] = _reduction(metric, self._view.aggregate)
+        return found
 
     def _end(self, last: Snapshot) -> Snapshot:
         reduced = self._reduced(last)
@@ -94,8 +105,17 @@ class Window:
         for name, reduction in self._reductions.items():
             value = reduction.value()
             if value is not None:
-                readings[name] = value
+                failures = _without(self._member_failures.get(name, {}), value)
+                readings[name] = Incomplete(value, failures) if failures else value
         return Snapshot(last.tick, last.number, last.time, readings, last.precisions)
+
+
+def _without(failures: Mapping[str, Failure], value: Value | DeviceDeltas) -> dict[str, Failure]:
+    """Return the failures of members that have no value at all."""
+    present = value.devices if isinstance(value, DeviceDeltas) else value
+    if not failures or not isinstance(present, Mapping):
+        return {}
+    return {name: failure for name, failure in failures.items() if name not in present}
 
 
 class _Reduction(Protocol[_T]):
@@ -106,12 +126,12 @@ class _Reduction(Protocol[_T]):
     def value(self) -> _T | None: ...
 
 
-def _reduction(kind: Kind, rule: Aggregate) -> _Reduction[Any]:
-    if kind is Kind.RATE:
+def _reduction(metric: Metric, rule: Aggregate) -> _Reduction[Any]:
+    if metric.kind is Kind.RATE:
         return _Sum()
-    if kind is Kind.LIST or rule is Aggregate.LAST:
+    if metric.kind is Kind.LIST or rule is Aggregate.LAST:
         return _Last()
-    return _Gauge(rule)
+    return _Gauge(rule, metric.counts)
 
 
 class _Sum:
@@ -150,10 +170,11 @@ class _Gauge:
     A value of another shape than the one before begins anew.
     """
 
-    __slots__ = ("_rule", "_shape", "_values")
+    __slots__ = ("_counts", "_rule", "_shape", "_values")
 
-    def __init__(self, rule: Aggregate) -> None:
+    def __init__(self, rule: Aggregate, counts: frozenset[str] = frozenset()) -> None:
         self._rule = rule
+        self._counts = counts  # members of which the last counts
         self._shape: type | None = None
         self._values: _Reduction[Any] = _Last()
 
@@ -172,7 +193,7 @@ class _Gauge:
         if shape is list:
             return _Elements(self._rule)
         if shape is dict:
-            return _Members(self._rule)
+            return _Members(self._rule, self._counts)
         if shape is not float:
             return _Last()
         return _Mean() if self._rule is Aggregate.MEAN else _Extreme(self._rule)
@@ -243,19 +264,21 @@ class _Elements:
 
 
 class _Members:
-    """Objects, member by member, with all that any of them had."""
+    """Objects, member by member, with all that any of them had; of ``counts`` the last."""
 
-    __slots__ = ("_members", "_rule")
+    __slots__ = ("_counts", "_members", "_rule")
 
-    def __init__(self, rule: Aggregate) -> None:
+    def __init__(self, rule: Aggregate, counts: frozenset[str]) -> None:
         self._rule = rule
-        self._members: dict[str, _Gauge] = {}
+        self._counts = counts
+        self._members: dict[str, _Reduction[Any]] = {}
 
     def add(self, reading: dict[str, Value | None]) -> None:
         for key, value in reading.items():
             member = self._members.get(key)
             if member is None:
-                member = self._members[key] = _Gauge(self._rule)
+                member = _Last() if key in self._counts else _Gauge(self._rule)
+                self._members[key] = member
             if value is not None:
                 member.add(value)
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas
+from hub.sampling.metric import Totals
+from hub.sampling.ranking import Ranking
+from hub.sampling.reading import MOST_MEMBERS, REST
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete
 
 __all__ = ["CounterMeter"]
+
+_MOST_COUNTED: Final = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What all devices had counted at one time, in monotonic seconds; and which were unreadable."""
+
+    time: float
+    counts: Mapping[str, tuple[int, ...]]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
 class CounterMeter:
@@ -16,13 +31,15 @@ class CounterMeter:
 
     A device that was not there before, or any of whose counters went back because it wrapped or
     was reset, is left out this once. A reading that fails changes nothing: the next growth then
-    spans both ticks, and is exact.
+    spans both ticks, and is exact. Of very many devices the most active have their own growth, and
+    the rest is added up.
 
     Args:
         read: returns an object with the counters for each device.
         counters: name of each counter's rate, by its attribute.
         group: the key of the rates by device.
         counted: returns those of all devices' names that count for the total; by default all.
+        usual: returns those that are shown unless others are chosen; by default all.
         clock: monotonic time in seconds.
     """
 
@@ -33,6 +50,7 @@ class CounterMeter:
         group: str,
         *,
         counted: Callable[[Collection[str]], Collection[str]] = lambda names: names,
+        usual: Callable[[Collection[str]], frozenset[str]] = frozenset,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.names = tuple(counters.values())
@@ -40,50 +58,84 @@ class CounterMeter:
         self._read = read
         self._fields = tuple(counters)
         self._counted = counted
+        self._usual = usual
         self._clock = clock
-        # The last reading that succeeded: when, and each device's counters.
-        self._time = 0.0
-        self._totals: dict[str, tuple[int, ...]] = {}
+        self._last = _Look(0.0, {})  # the last reading that succeeded
+        self._ranking = Ranking(MOST_MEMBERS - 1)  # leaves a place for the rest
+        self._shown: Collection[str] = ()  # devices that have their own growth
 
     def prime(self) -> None:
         """Take a first reading, and forget what was before."""
-        self._time, self._totals = self._reading()
+        self._last = self._look()
 
-    def collect(self) -> DeviceDeltas:
+    def collect(self) -> DeviceDeltas | Incomplete:
         """Return the growth since the last reading.
 
         Raises:
-            RuntimeError: no time has passed.
+            RuntimeError: no time has passed, or no device can be read.
         """
-        time, totals = self._reading()
-        seconds = time - self._time
+        before, now = self._last, self._look()
+        seconds = now.time - before.time
         if seconds <= 0:
             raise RuntimeError("no time has passed since the last reading")
-        deltas = {
-            name: CounterDelta(seconds, growth)
-            for name, counts in totals.items()
-            if (growth := self._growth(name, counts)) is not None
-        }
-        self._time, self._totals = time, totals
-        counted = self._counted(totals.keys())
-        total = [delta.counts for name, delta in deltas.items() if name in counted]
-        return DeviceDeltas(self.names, self.group, self._sum(seconds, total), deltas)
+        if now.failures and not now.counts:
+            name, failure = next(iter(now.failures.items()))
+            raise RuntimeError(f"{name}: {failure.cause}")
+        growth = dict(_growth(before.counts, now.counts))
+        self._last = now
+        deltas = self._deltas(growth, seconds)
+        return Incomplete(deltas, now.failures) if now.failures else deltas
 
-    def _reading(self) -> tuple[float, dict[str, tuple[int, ...]]]:
+    def totals(self) -> Totals:
+        """Return what the devices shown had counted when they were last read, by attribute."""
+        counts, shown = self._last.counts, self._shown
+        return {
+            name: dict(zip(self._fields, counts[name], strict=True))
+            for name in counts
+            if name in shown
+        }
+
+    def _look(self) -> _Look:
         devices = self._read()
-        totals = {
-            name: tuple(getattr(device, field) for field in self._fields)
-            for name, device in devices.items()
-        }
-        return self._clock(), totals
+        counts: dict[str, tuple[int, ...]] = {}
+        failures: dict[str, Failure] = {}
+        for name, device in devices.items():
+            try:
+                counts[name] = tuple(_count(device, one) for one in self._fields)
+            except (AttributeError, ValueError) as error:
+                failures[name] = Failure.of(error)
+        return _Look(self._clock(), counts, failures)
 
-    def _growth(self, name: str, counts: tuple[int, ...]) -> tuple[int, ...] | None:
-        before = self._totals.get(name)
-        if before is None:
-            return None
-        growth = tuple(b - a for a, b in zip(before, counts, strict=True))
-        return growth if min(growth) >= 0 else None
+    def _deltas(self, growth: Mapping[str, tuple[int, ...]], seconds: float) -> DeviceDeltas:
+        names = self._last.counts.keys()
+        counted, usual = self._counted(names), self._usual(names)
+        total = self._sum(seconds, [counts for name, counts in growth.items() if name in counted])
+        shown = self._shown = self._ranking.choose(growth, seconds, usual)
+        devices = {name: CounterDelta(seconds, growth[name]) for name in growth if name in shown}
+        rest = growth.keys() - shown
+        if rest:
+            devices[REST] = self._sum(seconds, [growth[name] for name in rest])
+            usual = usual | {REST} if rest & usual else usual
+        return DeviceDeltas(self.names, self.group, total, devices, usual)
 
     def _sum(self, seconds: float, counts: Iterable[tuple[int, ...]]) -> CounterDelta:
         summed = tuple(map(sum, zip(*counts, strict=True)))
         return CounterDelta(seconds, summed or (0,) * len(self.names))
+
+
+def _growth(
+    before: Mapping[str, tuple[int, ...]], now: Mapping[str, tuple[int, ...]]
+) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Iterate over the devices that were there before, and whose counters did not go back."""
+    for name, counts in now.items():
+        if name in before:
+            growth = tuple(b - a for a, b in zip(before[name], counts, strict=True))
+            if min(growth) >= 0:
+                yield name, growth
+
+
+def _count(device: object, field: str) -> int:
+    count = getattr(device, field)
+    if not isinstance(count, int) or not 0 <= count < _MOST_COUNTED:
+        raise ValueError(f"{field} {count!r} must be a whole number of at most 64 bits")
+    return count

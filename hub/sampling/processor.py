@@ -177,6 +177,9 @@ class ModeMeter(_Meter):
     a part of another's time in it.
     """
 
+    MODES: Final = _MODES
+    """All modes that there are on any platform."""
+
     def __init__(
         self, read: Callable[[], Sequence[Any]] = _per_processor, root: Path = Path("/")
     ) -> None:

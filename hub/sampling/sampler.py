@@ -14,7 +14,8 @@ from hub.histogram import Distribution, Histogram
 from hub.sampling.collector import Collector
 from hub.sampling.metric import Metric
 from hub.sampling.snapshot import Failure, Snapshot
-from hub.sampling.value import Precision
+from hub.sampling.value import Rounding
+from hub.text import one_line
 
 __all__ = ["Sampler", "SamplerStatistics"]
 
@@ -22,6 +23,9 @@ _logger = logging.getLogger("hub")
 
 _FIRST_SECONDS: Final = 1.0
 """How long at most the first measurement lasts, so that long intervals do not start silent."""
+
+_NAME_LENGTH: Final = 200
+"""Characters of a name in the log: a member may be called anything."""
 
 _BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds, for both histograms."""
@@ -78,7 +82,7 @@ class Sampler:
         self._tick: int | None = None  # the last snapshot's tick and number
         self._number: int | None = None
         # For the statistics, whose attributes say what they are.
-        self._precisions: Mapping[str, Precision] = {}  # by the names of metrics
+        self._precisions: Mapping[str, Rounding] = {}  # by the names of metrics
         self._ticks = 0
         self._missed = 0
         self._lateness = Histogram(_BOUNDS)
@@ -121,11 +125,11 @@ class Sampler:
         self._duration.observe(self._clock.monotonic() - begun)
         self._ticks += 1
         snapshot = Snapshot(self._tick, self._number, time, readings, self._precisions_of(metrics))
-        self._failures.update(snapshot.failures.keys())
+        self._failures.update({name.partition("/")[0] for name in snapshot.failures})
         self._log.note(snapshot)
         self._publish(snapshot)
 
-    def _precisions_of(self, metrics: Iterable[Metric]) -> Mapping[str, Precision]:
+    def _precisions_of(self, metrics: Iterable[Metric]) -> Mapping[str, Rounding]:
         """Return the precisions of all metrics that there have been, which seldom become more."""
         found = {m.name: m.precision for m in metrics if m.precision is not None}
         if not found.keys() <= self._precisions.keys():
@@ -146,20 +150,23 @@ def _tick(last: int | None, step: int, due: float) -> int:
 
 
 class _FailureLog:
-    """One line when a metric begins to fail and one when it is well again."""
+    """One line when a metric or a member begins to fail and one when it is well again."""
 
     def __init__(self) -> None:
-        self._failing: dict[str, int] = {}  # for how many ticks, by metric
+        self._failing: dict[str, int] = {}  # for how many ticks, by name
 
     def note(self, snapshot: Snapshot) -> None:
-        for name, reading in snapshot.readings.items():
-            if isinstance(reading, Failure):
-                self._fails(name, reading)
-            elif name in self._failing:
+        failures = snapshot.failures
+        for name, failure in failures.items():
+            self._fails(name, failure)
+        for name in self._failing.keys() - failures.keys():
+            if name.partition("/")[0] in snapshot.readings:  # else it was not even asked
                 ticks = self._failing.pop(name)
-                _logger.info("Error collecting metrics: %s: over after %d ticks", name, ticks)
+                text = "Error collecting metrics: %s: over after %d ticks"
+                _logger.info(text, one_line(name, _NAME_LENGTH), ticks)
 
     def _fails(self, name: str, failure: Failure) -> None:
         if name not in self._failing:
-            _logger.error("Error collecting metrics: %s: %s", name, failure.cause)
+            text = "Error collecting metrics: %s: %s"
+            _logger.error(text, one_line(name, _NAME_LENGTH), failure.cause)
         self._failing[name] = self._failing.get(name, 0) + 1

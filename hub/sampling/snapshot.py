@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from sys import getsizeof
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from hub.sampling.value import Precision, Value
+from hub.devices import USUAL, Selection
+from hub.sampling.value import Rounding, Value
 from hub.text import one_line
 
-__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Reading", "Snapshot"]
+__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Incomplete", "Reading", "Snapshot"]
 
 _CAUSE_LENGTH: Final = 200
-_NONE: Final[Mapping[str, Precision]] = MappingProxyType({})
+_PSUTIL: Final = "/psutil/"
+_CONFUSED: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+_NONE: Final[Mapping[str, Rounding]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,29 @@ class Failure:
         """Describe what a collector raised, in the words of the system where it has any."""
         name = type(error).__name__
         try:
-            text = str((isinstance(error, OSError) and error.strerror) or error)
+            text = _of_system(error) or _of_psutil(error) or str(error)
         except Exception:  # an exception that cannot even say what it is
             return cls(name)
         return cls(one_line(text, _CAUSE_LENGTH) or name)
+
+
+def _of_system(error: BaseException) -> str:
+    """Return what the operating system said, and of which file."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return ""
+    return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+
+
+def _of_psutil(error: BaseException) -> str:
+    """Return which of psutil's functions could make nothing of what the system said."""
+    if not isinstance(error, _CONFUSED):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame.name for frame in frames if _PSUTIL in frame.filename.replace("\\", "/")]
+    if not inside or _PSUTIL not in frames[-1].filename.replace("\\", "/"):
+        return ""
+    kind = type(error).__name__
+    return f"psutil's {inside[0]} can make nothing of what the system says ({kind})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +87,50 @@ class DeviceDeltas:
         total: the machine's growth.
         devices: each device's growth. One that has just appeared, or whose counters went back,
             has none in this tick.
+        usual: the devices that are shown unless others are chosen; None is all of them.
     """
 
     names: tuple[str, ...]
     group: str
     total: CounterDelta
     devices: Mapping[str, CounterDelta]
+    usual: frozenset[str] | None = None
 
     def __add__(self, later: DeviceDeltas) -> DeviceDeltas:
         devices = dict(self.devices)
         for name, delta in later.devices.items():
             devices[name] = devices[name] + delta if name in devices else delta
-        return DeviceDeltas(self.names, self.group, self.total + later.total, devices)
+        total = self.total + later.total
+        return DeviceDeltas(self.names, self.group, total, devices, later.usual)
 
-    def rates(self) -> Value:
-        """Return all rates, per second: the machine's, and under ``group`` those by device."""
-        by_device: dict[str, Value | None] = {n: self._named(d) for n, d in self.devices.items()}
+    def rates(self, selection: Selection = USUAL) -> Value:
+        """Return rates per second: the machine's, and under ``group`` those of devices chosen."""
+        usual = self.devices if self.usual is None else self.usual
+        by_device: dict[str, Value | None] = {
+            name: self._named(delta)
+            for name, delta in self.devices.items()
+            if selection.shows(name, usual=name in usual)
+        }
         return {**self._named(self.total), self.group: by_device}
 
     def _named(self, delta: CounterDelta) -> dict[str, Value | None]:
         return dict(zip(self.names, delta.rates(), strict=True))
 
 
-Reading: TypeAlias = "Value | DeviceDeltas | Failure"
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A family of which some members could not be read.
+
+    Attributes:
+        value: what the others are worth.
+        failures: why the members have no value, by their names; at least one.
+    """
+
+    value: Value | DeviceDeltas
+    failures: Mapping[str, Failure]
+
+
+Reading: TypeAlias = "Value | DeviceDeltas | Incomplete | Failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +152,7 @@ class Snapshot:
     number: int
     time: float
     readings: Mapping[str, Reading]
-    precisions: Mapping[str, Precision] = field(
+    precisions: Mapping[str, Rounding] = field(
         default_factory=lambda: _NONE, compare=False, repr=False
     )
 
@@ -122,8 +167,14 @@ class Snapshot:
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Only the readings that failed."""
-        return {name: r for name, r in self.readings.items() if isinstance(r, Failure)}
+        """What failed: families by their names, members as in ``disks//home``."""
+        found: dict[str, Failure] = {}
+        for name, reading in self.readings.items():
+            if isinstance(reading, Failure):
+                found[name] = reading
+            elif isinstance(reading, Incomplete):
+                found.update((f"{name}/{one}", why) for one, why in reading.failures.items())
+        return found
 
     def window_number(self, ticks: int) -> int:
         """Return the number of the window of so many ticks that this snapshot falls into.
@@ -136,11 +187,45 @@ class Snapshot:
         set_by = self.tick - self.number
         return self.tick // ticks - set_by // ticks
 
-    def value(self, name: str) -> Value | None:
-        """Return what a metric is worth as JSON has it, rounded; None where it has no value."""
+    def value(self, name: str, selection: Selection = USUAL) -> Value | None:
+        """Return what a metric is worth as JSON has it, rounded; None where it has no value.
+
+        Of its members it has those that are chosen.
+        """
         reading = self.readings.get(name)
+        if isinstance(reading, Incomplete):
+            reading = reading.value
         if reading is None or isinstance(reading, Failure):
             return None
-        value = reading.rates() if isinstance(reading, DeviceDeltas) else reading
+        if isinstance(reading, DeviceDeltas):
+            value = reading.rates(selection)
+        elif isinstance(reading, dict) and selection is not USUAL:
+            value = {key: one for key, one in reading.items() if selection.shows(key)}
+        else:
+            value = reading
         precision = self.precisions.get(name)
         return value if precision is None else precision.round(value)
+
+    def size(self) -> int:
+        """Return how many bytes it takes in memory, about."""
+        return _FIXED_SIZE + sum(map(_size, self.readings.values()))
+
+
+_FIXED_SIZE: Final = 400  # the snapshot's own numbers and its table of readings
+_WORD: Final = 8
+
+
+def _size(reading: object) -> int:
+    """Return the size of a reading, but for texts that many share, such as names."""
+    size = getsizeof(reading)
+    if isinstance(reading, dict):
+        return size + sum(map(_size, reading.values()))
+    if isinstance(reading, list | tuple):
+        return size + sum(map(_size, reading))
+    if isinstance(reading, CounterDelta):
+        return size + _size(reading.counts) + _WORD
+    if isinstance(reading, DeviceDeltas):
+        return size + _size(reading.total) + _size(reading.devices)
+    if isinstance(reading, Incomplete):
+        return size + _size(reading.value) + _size(reading.failures)
+    return size + getsizeof(reading.cause) if isinstance(reading, Failure) else size

@@ -1,164 +1,279 @@
-"""The metric families that every hub offers, and what each of them asks of psutil."""
+"""The metric families that every hub offers, and what each of them asks of the machine."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import psutil
 
-from hub.sampling.counters import CounterMeter
-from hub.sampling.file_systems import file_system_usage
+from hub.sampling.cgroup import ControlGroup
+from hub.sampling.container import ContainerMemoryMeter, ContainerMeter, ContainerProcessorMeter
+from hub.sampling.device_metrics import AMOUNT, PERCENT, device_metrics, object_of
 from hub.sampling.metric import Kind, Metric
+from hub.sampling.own_process import OwnProcess
+from hub.sampling.pressure import pressure_stalls
 from hub.sampling.processes import SHOWN, ProcessTable
-from hub.sampling.processor import ProcessorMeter
-from hub.sampling.topology import Topology
-from hub.sampling.value import Precision
+from hub.sampling.processor import MachineMeter, ModeMeter, ProcessorMeter
+from hub.sampling.value import Precision, PrecisionByMember
 from hub.settings import Settings
 
 __all__ = ["standard_metrics"]
 
-_PERCENT: Final = {"type": "number", "minimum": 0, "maximum": 100}
-_RATE: Final = {"type": "number", "minimum": 0}
-_DISK_COUNTERS: Final = {
-    "read_bytes": "read_bytes_per_second",
-    "write_bytes": "write_bytes_per_second",
-    "read_count": "read_count_per_second",
-    "write_count": "write_count_per_second",
-}
-_NETWORK_COUNTERS: Final = {
-    "bytes_recv": "received_bytes_per_second",
-    "bytes_sent": "sent_bytes_per_second",
-    "packets_recv": "received_packets_per_second",
-    "packets_sent": "sent_packets_per_second",
-}
 _MEMORY_FIELDS: Final = ("total", "available", "used", "free")
+_OF_CONTAINER: Final = "what this container may have"
 
 
-def standard_metrics(settings: Settings) -> tuple[Metric, ...]:
-    """Return the families, in the order of their keys in a message."""
-    return (*_percentages(settings), *_details(), *_rates(), _temperatures(), _processes())
+def standard_metrics(
+    settings: Settings, lag: Callable[[], float] = lambda: 0.0
+) -> tuple[Metric, ...]:
+    """Return the families, in the order of their keys in a message.
 
-
-def _percentages(settings: Settings) -> tuple[Metric, ...]:
-    cpu = ProcessorMeter(lambda: [psutil.cpu_times()])
-    kinds: tuple[tuple[str, Callable[[], object], str], ...] = (
-        (
-            "cpu",
-            lambda: cpu.collect()[0],
-            "Use of all processors, in percent: the mean since the sample before.",
-        ),
-        ("memory", lambda: psutil.virtual_memory().percent, "Memory in use, in percent."),
-        (
-            "disk",
-            lambda: psutil.disk_usage(settings.disk_path).percent,
-            "Used space as a share of what unprivileged users can have, in percent.",
-        ),
-        ("swap", lambda: psutil.swap_memory().percent, "Swap space in use, in percent."),
+    Args:
+        settings: what an operator has chosen.
+        lag: returns by how many seconds the event loop was late of late; called in any thread.
+    """
+    group = ControlGroup(lambda: int(psutil.virtual_memory().total))
+    gauges = (
+        *_of_container_or_host(settings.relative_to, group),
+        _disk(settings.disk_path),
+        *_processors(),
+        *_memory(),
+        _pressure(),
+        _container(group),
+        _process(lag),
+        _uptime(),
     )
-    return tuple(
-        Metric(
-            name,
-            collect,
-            prime=cpu.prime if name == "cpu" else None,
-            always=True,
-            precision=Precision.TENTH,
-            description=description,
-            schema=_PERCENT,
-        )
-        for name, collect, description in kinds
-    )
+    order = ("cpu", "memory", "disk", "swap")
+    ranked = sorted(gauges, key=lambda one: order.index(one.name) if one.name in order else 9)
+    return (*ranked, *device_metrics(settings.selections), _processes())
 
 
-def _details() -> tuple[Metric, ...]:
-    cores = ProcessorMeter(partial(psutil.cpu_times, percpu=True))
-    memory = {name: {"type": "number", "minimum": 0} for name in _MEMORY_FIELDS}
-    return (
-        Metric(
-            "cores",
-            cores.collect,
-            prime=cores.prime,
-            precision=Precision.TENTH,
-            description="Use of each logical processor, in percent.",
-            schema={"type": "array", "items": _PERCENT},
-        ),
-        Metric(
-            "load",
-            psutil.getloadavg,
-            precision=Precision.HUNDREDTH,
-            description="Mean number of processes that run or wait, over 1, 5 and 15 minutes.",
-            schema={"type": "array", "items": _RATE, "minItems": 3, "maxItems": 3},
-        ),
-        Metric(
-            "memory_bytes",
-            _memory_bytes,
-            precision=Precision.WHOLE,
-            description="Memory in bytes.",
-            schema=_object(memory),
-        ),
-        Metric(
-            "disks",
-            file_system_usage,
-            precision=Precision.TENTH,
-            description="Used space of each mounted file system, in percent, by mount point.",
-            schema={"type": "object", "additionalProperties": _PERCENT},
-        ),
+def _of_container_or_host(relative_to: str, group: ControlGroup) -> Iterator[Metric]:
+    """Iterate over the families that may be relative to the limits of a container."""
+    forced, wanted = relative_to == "container", relative_to != "host"
+    is_limited = forced or (wanted and _is_limited(group.cpu_limit))
+    yield _contained_cpu(group) if is_limited else _cpu()
+    is_limited = forced or (wanted and _is_limited(group.memory_limit))
+    yield _contained_memory(group) if is_limited else _memory_percent()
+
+
+def _is_limited(limit: Callable[[], float | None]) -> bool:
+    try:
+        return limit() is not None
+    except (OSError, RuntimeError):  # then the family ``container`` says what is wrong
+        return False
+
+
+def _cpu() -> Metric:
+    meter = MachineMeter()
+    text = "Use of all processors, in percent: the mean since the sample before."
+    return _percentage("cpu", meter.collect, text, "system.cpu.utilization", prime=meter.prime)
+
+
+def _contained_cpu(group: ControlGroup) -> Metric:
+    meter = ContainerProcessorMeter(group, psutil.cpu_count)
+    text = f"Use of the processor time of {_OF_CONTAINER}, in percent, since the sample before."
+    return _percentage("cpu", meter.collect, text, "container.cpu.usage", prime=meter.prime)
+
+
+def _memory_percent() -> Metric:
+    return _percentage(
+        "memory",
+        lambda: psutil.virtual_memory().percent,
+        "Memory in use, in percent.",
+        "system.memory.utilization",
     )
 
 
-def _rates() -> tuple[Metric, ...]:
-    topology = Topology()
-    disks = CounterMeter(_read_disks, _DISK_COUNTERS, "devices", counted=topology.bottom_disks)
-    network = CounterMeter(
-        _read_network, _NETWORK_COUNTERS, "interfaces", counted=topology.border_interfaces
-    )
-    return (
-        _rate(
-            "disk_io",
-            disks,
-            "What disks read and write, per second; in all, only disks that lie on no others.",
-        ),
-        _rate(
-            "network",
-            network,
-            "What the network carries, per second; in all, what crosses the machine's border.",
-        ),
+def _contained_memory(group: ControlGroup) -> Metric:
+    text = f"Memory in use of {_OF_CONTAINER}, in percent."
+    return _percentage(
+        "memory", ContainerMemoryMeter(group).collect, text, "container.memory.usage"
     )
 
 
-def _rate(name: str, meter: CounterMeter, description: str) -> Metric:
-    rates = dict.fromkeys(meter.names, _RATE)
-    by_device = {"type": "object", "additionalProperties": _object(rates)}
+def _percentage(
+    name: str,
+    collect: Callable[[], object],
+    description: str,
+    convention: str,
+    *,
+    prime: Callable[[], object] | None = None,
+) -> Metric:
     return Metric(
         name,
-        meter.collect,
-        prime=meter.prime,
-        kind=Kind.RATE,
-        precision=Precision.RATE,
+        collect,
+        prime=prime,
+        always=True,
+        precision=Precision.TENTH,
         description=description,
-        schema=_object({**rates, meter.group: by_device}),
+        schema=PERCENT,
+        convention=convention,
     )
 
 
-def _temperatures() -> Metric:
-    return Metric(
-        "temperatures",
-        _read_temperatures,
+def _disk(path: str) -> Metric:
+    return _percentage(
+        "disk",
+        lambda: _used_space(path),
+        "Used space as a share of what unprivileged users can have, in percent.",
+        "system.filesystem.utilization",
+    )
+
+
+def _used_space(path: str) -> float:
+    try:
+        return psutil.disk_usage(path).percent
+    except OSError as error:  # the operator knows which path it is, and clients need not
+        raise OSError(error.errno, error.strerror) from None
+
+
+def _processors() -> Iterator[Metric]:
+    modes, cores = ModeMeter(), ProcessorMeter()
+    yield Metric(
+        "cpu_times",
+        modes.collect,
+        prime=modes.prime,
+        always=True,
         precision=Precision.TENTH,
-        description="Degrees Celsius by sensor; empty where there is none.",
-        schema={"type": "object", "additionalProperties": {"type": "number"}},
+        description="What all processors spend their time with, in percent, by mode.",
+        schema=object_of(dict.fromkeys(ModeMeter.MODES, PERCENT), optional=True),
+        convention="system.cpu.time",
+        totals=lambda: {"": modes.totals()},
+    )
+    yield Metric(
+        "cores",
+        cores.collect,
+        prime=cores.prime,
+        always=True,
+        precision=Precision.TENTH,
+        description="Use of each logical processor, in percent; 0 while it is offline.",
+        schema={"type": "array", "items": PERCENT},
+        convention="system.cpu.utilization",
+    )
+    yield Metric(
+        "load",
+        psutil.getloadavg,
+        always=True,
+        precision=Precision.HUNDREDTH,
+        description="Mean number of processes that run or wait, over 1, 5 and 15 minutes.",
+        schema={"type": "array", "items": AMOUNT, "minItems": 3, "maxItems": 3},
+        convention="system.cpu.load_average.1m",
+    )
+
+
+def _memory() -> Iterator[Metric]:
+    yield _percentage(
+        "swap",
+        lambda: psutil.swap_memory().percent,
+        "Swap space in use, in percent.",
+        "system.paging.utilization",
+    )
+    yield Metric(
+        "memory_bytes",
+        _memory_bytes,
+        always=True,
+        precision=Precision.WHOLE,
+        description="Memory in bytes.",
+        schema=object_of(dict.fromkeys(_MEMORY_FIELDS, AMOUNT)),
+        convention="system.memory.usage",
+    )
+
+
+def _memory_bytes() -> dict[str, int]:
+    memory = psutil.virtual_memory()
+    return {name: getattr(memory, name) for name in _MEMORY_FIELDS}
+
+
+def _pressure() -> Metric:
+    stalls = object_of({"some": PERCENT, "full": PERCENT}, optional=True)
+    return Metric(
+        "pressure",
+        pressure_stalls,
+        always=True,
+        precision=Precision.TENTH,
+        description="Share of the last 10 seconds in which some tasks, or all, had to wait for "
+        "processors, memory or disks, in percent; empty where the kernel does not tell.",
+        schema=object_of(dict.fromkeys(("cpu", "memory", "io"), stalls), optional=True),
+        convention="system.linux.psi.pressure",
+    )
+
+
+def _container(group: ControlGroup) -> Metric:
+    meter = ContainerMeter(group)
+    count = {"type": "integer", "minimum": 0}
+    figures = {
+        "cpu_limit_cores": AMOUNT,
+        "throttled": PERCENT,
+        "memory_limit_bytes": AMOUNT,
+        "memory_used_bytes": AMOUNT,
+        "oom_kills": count,
+    }
+    return Metric(
+        "container",
+        meter.collect,
+        prime=meter.prime,
+        always=True,
+        precision=PrecisionByMember(
+            {
+                "cpu_limit_cores": Precision.HUNDREDTH,
+                "throttled": Precision.TENTH,
+                "memory_limit_bytes": Precision.WHOLE,
+                "memory_used_bytes": Precision.WHOLE,
+            }
+        ),
+        description="Limits and use of the control group in which the hub runs: processors, "
+        "percent of the periods in which they were throttled, bytes of memory, and how many "
+        "processes were killed for want of it.",
+        schema=object_of(figures, optional=True),
+        convention="container.memory.usage",
+        counts=frozenset({"oom_kills"}),
+    )
+
+
+def _process(lag: Callable[[], float]) -> Metric:
+    process = OwnProcess(lag)
+    precisions = {
+        "rss_bytes": Precision.WHOLE,
+        "cpu": Precision.TENTH,
+        "threads": Precision.WHOLE,
+        "descriptors": Precision.WHOLE,
+        "loop_lag_seconds": Precision.MICRO,
+    }
+    return Metric(
+        "process",
+        process.collect,
+        prime=process.prime,
+        always=True,
+        precision=PrecisionByMember(precisions),
+        description="What the service itself takes: memory in bytes, percent of one processor, "
+        "threads, descriptors; and by how many seconds its event loop is late.",
+        schema=object_of(dict.fromkeys(precisions, AMOUNT)),
+        convention="process.memory.usage",
+    )
+
+
+def _uptime() -> Metric:
+    return Metric(
+        "uptime",
+        lambda: max(0.0, time.time() - psutil.boot_time()),
+        always=True,
+        precision=Precision.TENTH,
+        description="Seconds since the machine was started.",
+        schema=AMOUNT,
+        convention="system.uptime",
     )
 
 
 def _processes() -> Metric:
     table = ProcessTable()
-    process = {
+    process: Mapping[str, object] = {
         "pid": {"type": "integer"},
         "name": {"type": "string"},
-        "cpu": _RATE,
-        "memory": _RATE,
+        "cpu": AMOUNT,
+        "memory": PERCENT,
     }
     return Metric(
         "processes",
@@ -170,45 +285,6 @@ def _processes() -> Metric:
         precision=Precision.TENTH,
         description=f"The {SHOWN} processes that use most of one processor, in percent of it, "
         "with their share of memory in percent.",
-        schema={"type": "array", "items": _object(process), "maxItems": SHOWN},
+        schema={"type": "array", "items": object_of(process), "maxItems": SHOWN},
+        convention="process.cpu.utilization",
     )
-
-
-def _object(properties: Mapping[str, object]) -> dict[str, object]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _memory_bytes() -> dict[str, int]:
-    memory = psutil.virtual_memory()
-    return {name: getattr(memory, name) for name in _MEMORY_FIELDS}
-
-
-def _read_disks() -> Mapping[str, Any]:
-    return psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
-
-
-def _read_network() -> Mapping[str, Any]:
-    return psutil.net_io_counters(pernic=True, nowrap=False) or {}
-
-
-def _read_temperatures() -> dict[str, float]:
-    read = getattr(psutil, "sensors_temperatures", dict)  # not everywhere
-    found: dict[str, float] = {}
-    for chip, sensors in read().items():
-        for sensor in sensors:
-            if sensor.current is not None and math.isfinite(sensor.current):
-                found[_unused(f"{chip} {sensor.label}".strip(), found)] = sensor.current
-    return found
-
-
-def _unused(name: str, names: Mapping[str, object]) -> str:
-    number, free = 1, name
-    while free in names:
-        number += 1
-        free = f"{name} {number}"
-    return free

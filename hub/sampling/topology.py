@@ -32,39 +32,64 @@ class Topology:
         self._block = root / "sys/class/block"
         self._routes = root / "proc/net"
         self._interfaces: tuple[frozenset[str], frozenset[str]] | None = None
+        self._whole: tuple[frozenset[str], frozenset[str]] | None = None
         self._disks: tuple[frozenset[str], frozenset[str]] | None = None
+        # The last answer: one object for as long as it stays the same, as many snapshots keep it.
+        self._border: frozenset[str] = frozenset()
 
-    def border_interfaces(self, names: Collection[str]) -> Collection[str]:
+    def border_interfaces(self, names: Collection[str]) -> frozenset[str]:
         """Return the interfaces through which traffic crosses the machine's border.
 
         They are the physical ones, else, as in containers, those with a default route; where
         neither is known they are told by their names.
         """
-        given = frozenset(names)
+        found = self._find_border(frozenset(names))
+        if found != self._border:
+            self._border = found
+        return self._border
+
+    def _find_border(self, given: frozenset[str]) -> frozenset[str]:
         if self._interfaces is None or self._interfaces[0] != given:
             physical = frozenset(name for name in given if (self._net / name / "device").exists())
             self._interfaces = given, physical
         if self._interfaces[1]:
             return self._interfaces[1]
         routed = given.intersection(self._default_routes())
-        return routed or [name for name in given if not _VIRTUAL_INTERFACES.match(name)]
+        return routed or frozenset(one for one in given if not _VIRTUAL_INTERFACES.match(one))
 
-    def bottom_disks(self, names: Collection[str]) -> Collection[str]:
+    def whole_disks(self, names: Collection[str]) -> frozenset[str]:
+        """Return the disks that are neither parts of others nor in files or memory."""
+        given = frozenset(names)
+        if self._whole is None or self._whole[0] != given:
+            self._whole = given, frozenset(filter(self._is_whole, given))
+        return self._whole[1]
+
+    def bottom_disks(self, names: Collection[str]) -> frozenset[str]:
         """Return the disks that are no part of others, lie on no others and are not in memory."""
         given = frozenset(names)
         if self._disks is None or self._disks[0] != given:
             self._disks = given, frozenset(filter(self._is_bottom, given))
         return self._disks[1]
 
-    def _is_bottom(self, name: str) -> bool:
+    def _is_whole(self, name: str) -> bool:
         if _VIRTUAL_DISKS.fullmatch(name):
             return False
-        device = self._block / name.replace("/", "!")
+        device = self._directory(name)
         if not device.exists():
-            return not (_STACKED_DISKS.fullmatch(name) or _PARTITIONS.fullmatch(name))
+            return not _PARTITIONS.fullmatch(name)
+        return not (device / "partition").exists()
+
+    def _is_bottom(self, name: str) -> bool:
+        if not self._is_whole(name):
+            return False
+        device = self._directory(name)
+        if not device.exists():
+            return not _STACKED_DISKS.fullmatch(name)
         slaves = device / "slaves"
-        is_stacked = slaves.is_dir() and any(slaves.iterdir())
-        return not is_stacked and not (device / "partition").exists()
+        return not (slaves.is_dir() and any(slaves.iterdir()))
+
+    def _directory(self, name: str) -> Path:
+        return self._block / name.replace("/", "!")
 
     def _default_routes(self) -> Iterator[str]:
         """Iterate over the interfaces with a default route, as Linux lists them."""

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from hub.errors import Refused
-from hub.feed.history import History
 from hub.feed.hub import Hub
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
-from hub.feed.replay import collect, reduce_windows
-from hub.feed.view import View
-from hub.feed.window import Window
-from hub.sampling.metric import Kind
-from hub.sampling.snapshot import Snapshot
-from hub.sampling.value import Value
+from hub.sampling.identity import machine_identity
+from hub.web.asyncapi import asyncapi
+from hub.web.columns import check_size, encode_columns
 from hub.web.entry import Entry, Way
-from hub.web.openapi import asyncapi, openapi
+from hub.web.openapi import openapi
 from hub.web.prometheus import Telemetry
+from hub.web.version import installed_version
 
 __all__ = ["FeedAPI", "HealthAPI"]
 
@@ -33,7 +29,6 @@ sampled first, at the next tick or two."""
 
 _RETRY_AFTER: Final = {"Retry-After": "5"}
 _UNCACHED: Final = {"Cache-Control": "no-store"}
-_ROWS: Final = 32  # encoded at one go
 
 
 class FeedAPI:
@@ -58,8 +53,8 @@ class FeedAPI:
     async def latest(self, request: Request) -> Response:
         """Answer with the latest message of a view, or with 304 to a client that has it already."""
         query, _ = self._entry.enter(request.scope, self._LATEST)
-        kinds = self._hub.catalog().kinds(query.view.metrics)
-        frame = await self._hub.latest_frames.get(query.view, kinds, _WAIT_SECONDS)
+        metrics = self._hub.catalog().named(query.view.metrics)
+        frame = await self._hub.latest_frames.get(query.view, metrics, _WAIT_SECONDS)
         if frame is None:
             return JSONResponse({"error": "there is no sample yet"}, 503, _RETRY_AFTER)
         tag = f'"{hashlib.blake2b(frame.payload, digest_size=12).hexdigest()}"'
@@ -81,16 +76,30 @@ class FeedAPI:
     async def history(self, request: Request) -> Response:
         """Answer with the past of a view in columns, one of timestamps and one for each metric."""
         query, _ = self._entry.enter(request.scope, self._HISTORY)
+        check_size(self._hub.history, query.view, query.history)
         columns = self._columns(query)
         return StreamingResponse(columns, 200, {"Cache-Control": "no-cache"}, "application/json")
 
     async def _columns(self, query: FeedQuery) -> AsyncIterator[bytes]:
         """Encode the columns piece by piece, as fast as the client takes them."""
         hub, view = self._hub, query.view
-        kinds = hub.catalog().kinds(view.metrics)
-        columns = _encode_columns(hub.history, view, kinds, query.history)
+        metrics = hub.catalog().named(view.metrics)
+        columns = encode_columns(hub.history, view, metrics, query.history)
         async for piece in hub.slicer.iterate(columns):
             yield piece
+
+    async def info(self, _request: Request) -> Response:
+        """Answer with what machine this is, unless the operator keeps that private."""
+        if not self._hub.settings.identity:
+            text = "this hub does not tell what machine it is on (--no-identity)"
+            return JSONResponse({"error": text}, 404)
+        try:
+            identity = asdict(machine_identity())
+        except OSError as error:
+            return JSONResponse({"error": str(error)}, 503, _RETRY_AFTER)
+        families = self._hub.catalog().names
+        body = {**identity, "version": installed_version(), "families": families}
+        return JSONResponse(body, 200, {"Cache-Control": "no-cache"})
 
     async def openapi(self, request: Request) -> Response:
         """Answer with the contract of the HTTP routes."""
@@ -103,40 +112,6 @@ class FeedAPI:
         secure = url.scheme == "https"
         offers = (self._hub.catalog(), self._hub.catalog(restricted=True))
         return JSONResponse(asyncapi(*offers, url.netloc, prefix, secure=secure))
-
-
-def _encode_columns(
-    history: History, view: View, kinds: Mapping[str, Kind], seconds: float
-) -> Iterator[bytes | None]:
-    """Encode one column after the other, some rows at a time, and keep no more than these.
-
-    However many clients ask, and however slowly they read, what was reduced for them is not held.
-    """
-    after = history.ago(seconds)
-    past = yield from collect(history, view.ticks, after)
-    opening = b"{"
-    for name in ("timestamp", *view.metrics):
-        yield b'%b"%b":[' % (opening, name.encode())
-        shown = (name,) if name in view.metrics else ()
-        window = Window(replace(view, metrics=shown), kinds)
-        yield from _encode_column(reduce_windows(past, window, after), name)
-        opening = b"],"
-    yield b"]}"
-
-
-def _encode_column(rows: Iterable[Snapshot | None], name: str) -> Iterator[bytes | None]:
-    values: list[Value | None] = []
-    comma = b""
-    for row in rows:
-        if row is not None:
-            values.append(row.timestamp if name == "timestamp" else row.value(name))
-        if len(values) == _ROWS:
-            yield comma + orjson.dumps(values)[1:-1]
-            comma = b","
-            values.clear()
-        yield None
-    if values:
-        yield comma + orjson.dumps(values)[1:-1]
 
 
 class HealthAPI:

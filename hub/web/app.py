@@ -83,6 +83,7 @@ def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[Route | WebSoc
         Route(RESTRICTED_FEED_PATH, feed.restricted, middleware=entered),
         Route(f"{FEED_PATH}/history", feed.history, middleware=entered),
         Route(f"{FEED_PATH}/stream", stream, methods=["GET"], middleware=entered),
+        Route("/api/system/info", feed.info, middleware=checked),
         Route("/metrics", health.metrics, middleware=checked),
         Route("/openapi.json", feed.openapi, middleware=checked),
         Route("/asyncapi.json", feed.asyncapi, middleware=checked),

@@ -100,7 +100,8 @@ class Entry:
         if catalog is not self._catalogs.get(way.restricted):
             self._catalogs[way.restricted] = catalog
             self._defaults.pop(way.restricted, None)
-            default = View(catalog.default_metrics)
+            names = catalog.default_metrics
+            default = View(names, devices=catalog.select(names))
             self._hub.view_limit.reserved.update((default, *page_views(catalog)))
         query = self._parse(scope["query_string"], way, catalog)
         return _resumed(query, scope, catalog) if way.resumes else query

@@ -11,7 +11,6 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import metadata
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -23,10 +22,13 @@ from hub.access.admission import Admission, AdmissionStatistics
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.statistics import HubStatistics
+from hub.sampling.metric import Totals
 from hub.sampling.own_process import ProcessTotals, process_totals
 from hub.sampling.sampler import SamplerStatistics
-from hub.web.host_figures import host_figures
+from hub.sampling.snapshot import Snapshot
+from hub.web.host_figures import counter_figures, host_figures
 from hub.web.openmetrics import counters, gauges, histogram
+from hub.web.version import installed_version
 
 __all__ = ["Telemetry"]
 
@@ -70,8 +72,22 @@ class Telemetry(Collector):
             yield GaugeMetricFamily("hub_snapshot_age", text, statistics.age, unit="seconds")
         text = "Time by which the event loop is late."
         yield histogram("hub_loop_lag", text, {"": statistics.lag})
+        text = "How far back the history reaches."
+        yield GaugeMetricFamily("hub_history", text, self._hub.history.seconds, unit="seconds")
+        text = "Memory that the history takes, about."
+        yield GaugeMetricFamily("hub_history_size", text, self._hub.history.bytes, unit="bytes")
         if self._hub.latest is not None:
             yield from host_figures(self._hub.latest, self._hub.metrics)
+            yield from counter_figures(self._totals(self._hub.latest))
+
+    def _totals(self, latest: Snapshot) -> dict[str, Totals]:
+        """Return what the devices of families have counted that were in the newest sample."""
+        metrics = self._hub.catalog(restricted=True).metrics
+        return {
+            metric.name: metric.totals()
+            for metric in metrics
+            if metric.totals is not None and metric.name in latest.readings
+        }
 
 
 def _has_sound_version(media_range: str) -> bool:
@@ -80,10 +96,9 @@ def _has_sound_version(media_range: str) -> bool:
 
 
 def _build() -> dict[str, str]:
+    version = installed_version()
     build = {"python": platform.python_version()}
-    with suppress(metadata.PackageNotFoundError):  # it runs from a copy of its files
-        build["version"] = metadata.version("metrics-hub")
-    return build
+    return build if version is None else {**build, "version": version}
 
 
 def _process(totals: ProcessTotals) -> Iterator[Metric]:

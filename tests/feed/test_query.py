@@ -92,7 +92,7 @@ def test_a_bad_query_is_refused_naming_the_parameter(query: bytes, parameter: st
     [(b"color=red", "color"), (b"metrics=cpu&color", "color"), (b"seconds=5", "seconds")],
 )
 def test_an_unknown_parameter_is_named_and_its_value_is_not(query: bytes, parameter: str) -> None:
-    valid = "metrics, interval, aggregate, history, since, partial, seq"
+    valid = "metrics, interval, aggregate, history, since, partial, seq, devices"
     assert refusal(query) == f"{parameter}: unknown parameter '{parameter}'; valid: {valid}"
 
 
@@ -280,7 +280,7 @@ def build(**values: Any) -> FeedQuery:  # noqa: ANN401 # bad ones too
     settings = {"interval": 1.0, "history": 3600.0, **values.pop("catalog", {})}
     given = {
         "metrics": ("cpu",), "interval": None, "aggregate": "mean", "history": 0,
-        "partial": False, "seq": False, **values,
+        "partial": False, "seq": False, "devices": (), **values,
     }  # fmt: skip
     return build_query(offer(**settings), **given)
 

@@ -70,7 +70,13 @@ def test_what_failed_is_null_in_a_partial_view_and_the_rest_is_there() -> None:
 def test_a_partial_view_has_no_errors_where_nothing_failed() -> None:
     view = View(DEFAULT_METRICS, partial=True)
     assert encoded(view) == encoded(DEFAULT)
-    assert json.loads(encoded(view, cpu=1.0)) == {
+    assert view.encode(snapshot(cpu=1.0)) is None
+
+
+def test_in_the_past_a_partial_view_has_what_there_was() -> None:
+    frame = View(DEFAULT_METRICS, partial=True).encode(snapshot(cpu=1.0), past=True)
+    assert frame is not None
+    assert json.loads(frame.payload) == {
         "cpu": 1.0,
         "memory": None,
         "disk": None,

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 
 from hub.feed.view import Aggregate, View
 from hub.feed.window import Window
-from hub.sampling.metric import Kind
+from hub.sampling.metric import Kind, Metric
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Reading, Snapshot
 
-KINDS = {"gauge": Kind.GAUGE, "rate": Kind.RATE, "list": Kind.LIST}
+METRICS = {kind.value: Metric(kind.value, int, kind=kind) for kind in Kind}
 NAMES = ("in_per_second", "out_per_second")
 
 
 def view(ticks: int, rule: Aggregate = Aggregate.MEAN) -> View:
-    return View(tuple(KINDS), ticks, rule)
+    return View(tuple(METRICS), ticks, rule)
 
 
 def run(one: View, snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], Snapshot | None]:
     """Return the windows that ended, and what the one after them holds."""
-    window = Window(one, KINDS)
+    window = Window(one, METRICS)
     return [ended for snapshot in snapshots for ended in window.add(snapshot)], window.so_far()
 
 

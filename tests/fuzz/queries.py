@@ -155,6 +155,7 @@ def _check_rewritten(query: FeedQuery, parameters: Sequence[Parameter], catalog:
         "aggregate": view.aggregate.value,
         "partial": str(view.partial).lower(),
         "seq": str(view.seq).lower(),
+        **({"devices": ",".join(_devices(query))} if view.devices else {}),
         "seconds": str(query.history),
         "history": str(query.history),
     }
@@ -165,6 +166,14 @@ def _check_rewritten(query: FeedQuery, parameters: Sequence[Parameter], catalog:
     again = parse(urlencode(kept).encode(), parameters, catalog)
     assert again.view == view
     assert again.history == query.history
+
+
+def _devices(query: FeedQuery) -> list[str]:
+    """Return lists that choose the same members."""
+    return [
+        f"{family}:" + ",".join((*chosen.include, *(f"!{glob}" for glob in chosen.exclude)))
+        for family, chosen in query.view.devices
+    ]
 
 
 def _check_built(query: FeedQuery, catalog: Catalog) -> None:
@@ -178,6 +187,7 @@ def _check_built(query: FeedQuery, catalog: Catalog) -> None:
         history=query.history,
         partial=view.partial,
         seq=view.seq,
+        devices=_devices(query),
     )
     assert built == FeedQuery(view, query.history)
 

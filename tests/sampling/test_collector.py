@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 
 import anyio
@@ -13,8 +14,9 @@ import pytest
 
 from hub import Hub, Metric
 from hub.sampling.collector import ThreadCollector
-from hub.sampling.metric import Kind
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure
+from hub.sampling.metric import Kind, OneByOne
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete
+from hub.sampling.worker import Job
 from tests.support.fakes import FakeClock, settle
 
 TIMEOUT = 0.5
@@ -226,7 +228,7 @@ async def test_a_metric_that_is_late_again_and_again_holds_up_one_tick(
         assert await collect_late(collector, clock, [slow], gate, seconds) == {"slow": LATE}
         await clock.advance(TIMEOUT)  # so that it did take too long
         gate.open()
-        await _until(lambda: not collector._hung["slow"].busy)
+        await _until(lambda: not collector._hung["slow", None].busy)
     assert clock.monotonic() - start == pytest.approx(5 * TIMEOUT + 3 * 0.05)
 
 
@@ -234,7 +236,7 @@ async def test_several_that_were_late_hold_up_a_tick_no_longer_than_one(
     collector: ThreadCollector, clock: FakeClock
 ) -> None:
     names = ("a", "b", "c")
-    collector._slow.update(names)
+    collector._slow.update({(name, None): Job(Metric(name, int)) for name in names})
     found: dict[str, object] = {}
 
     async def run(metrics: list[Metric]) -> None:
@@ -267,7 +269,7 @@ async def test_a_metric_that_was_late_is_read_with_the_others_once_it_is_in_time
     with hanging() as gate:
         await collect_late(collector, clock, [Metric("slow", gate)], gate)
         gate.open()
-        await _until(lambda: not collector._hung["slow"].busy)
+        await _until(lambda: not collector._hung["slow", None].busy)
     metrics = [Metric("slow", note), Metric("z", note)]
     for _ in range(2):
         assert await collector.collect(metrics) == {"slow": 1, "z": 1}
@@ -281,7 +283,7 @@ async def test_a_metric_that_was_late_is_not_entered_twice_where_collecting_is_c
     with hanging() as gate:
         await collect_late(collector, clock, [Metric("slow", gate)], gate)
         gate.open()
-        await _until(lambda: not collector._hung["slow"].busy)
+        await _until(lambda: not collector._hung["slow", None].busy)
     with hanging() as gate:
         metrics = [Metric("slow", gate)]
         async with anyio.create_task_group() as group:
@@ -642,7 +644,92 @@ async def test_a_rate_is_made_of_deltas_and_nothing_else_is(collector: ThreadCol
         Metric("gauge", lambda: deltas),
     ]
     assert await collector.collect(metrics) == {
-        "network": DeviceDeltas(deltas.names, deltas.group, delta, {"eth?": delta}),
+        "network": DeviceDeltas(deltas.names, deltas.group, delta, {"eth\\xe9": delta}),
         "odd": Failure("a int is not a DeviceDeltas"),
         "gauge": Failure("a DeviceDeltas is not a JSON value"),
     }
+
+
+# Members that are read one by one
+
+
+def one_by_one(**members: Callable[[], object]) -> Metric:
+    return Metric("disks", lambda: OneByOne(members))
+
+
+async def test_members_are_read_one_by_one_and_who_fails_is_left_out_and_named(
+    collector: ThreadCollector,
+) -> None:
+    def fail() -> float:
+        raise OSError(5, "Input/output error", "/mnt")
+
+    metric = one_by_one(a=lambda: 1.0, b=fail, c=lambda: None)
+    assert await collector.collect([metric]) == {
+        "disks": Incomplete({"a": 1.0}, {"b": Failure("Input/output error: /mnt")})
+    }
+    assert await collector.collect([one_by_one(b=fail)]) == {
+        "disks": Failure("b: Input/output error: /mnt")
+    }
+    assert await collector.collect([one_by_one(c=lambda: None)]) == {"disks": {}}
+
+
+async def test_a_member_that_hangs_is_late_and_the_others_are_read_in_the_same_tick(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    calls: list[str] = []
+
+    def note() -> float:
+        calls.append("note")
+        return 1.0
+
+    with hanging(5.0) as gate:
+        metrics = [one_by_one(a=note, b=gate, c=note), Metric("z", lambda: 7)]
+        late = Incomplete({"a": 1.0, "c": 1.0}, {"b": LATE})
+        assert await collect_late(collector, clock, metrics, gate) == {"disks": late, "z": 7}
+        assert calls == ["note", "note"], "each once"
+        # While it hangs it is not asked again, and delays no one.
+        assert await collector.collect(metrics) == {"disks": late, "z": 7}
+        assert gate.calls == 1
+        gate.open()
+        await _until(lambda: not collector._hung["disks", "b"].busy)
+        assert await collector.collect(metrics) == {
+            "disks": {"a": 1.0, "b": 5.0, "c": 1.0}, "z": 7,
+        }  # fmt: skip
+
+
+async def test_a_slow_member_that_is_gone_is_no_failure(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging() as gate:
+        await collect_late(collector, clock, [one_by_one(a=lambda: 1, b=gate)], gate)
+        assert await collector.collect([one_by_one(a=lambda: 1)]) == {"disks": {"a": 1}}
+
+
+async def test_a_list_of_members_that_hangs_is_a_metric_that_does(
+    collector: ThreadCollector, clock: FakeClock
+) -> None:
+    with hanging(OneByOne({"a": lambda: 1})) as gate:
+        found = await collect_late(collector, clock, [Metric("disks", gate)], gate)
+        assert found == {"disks": LATE}
+        gate.open()
+        await _until(lambda: not collector._hung["disks", None].busy)
+    assert await collector.collect([one_by_one(a=lambda: 1)]) == {"disks": {"a": 1}}
+
+
+async def test_of_very_many_members_the_rest_is_not_even_read(collector: ThreadCollector) -> None:
+    members = {f"m{number}": lambda: 1 for number in range(70)}
+    reading = (await collector.collect([one_by_one(**members)]))["disks"]
+    assert isinstance(reading, Incomplete)
+    assert reading.failures == {"other": Failure("6 more than 64 are left out")}
+
+
+async def test_members_whose_names_are_no_text_fail_their_metric(
+    collector: ThreadCollector,
+) -> None:
+    metric = Metric("odd", lambda: OneByOne({1: int}))  # type: ignore[dict-item] # on purpose
+    assert await collector.collect([metric]) == {"odd": Failure("a int is not a JSON key")}
+
+
+async def test_members_can_be_read_in_the_background(collector: ThreadCollector) -> None:
+    metric = replace(one_by_one(a=lambda: 1), background=True)
+    await collect_until(collector, metric, {"a": 1})

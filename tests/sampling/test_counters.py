@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.sampling.counters import CounterMeter
+from hub.sampling.snapshot import DeviceDeltas, Incomplete
 from hub.sampling.value import Value
 
 
@@ -38,7 +39,12 @@ class Counters:
     def tick(self, seconds: float = 1.0, **devices: tuple[int, int]) -> Value:
         self.now += seconds
         self.devices = devices
-        return self.meter.collect().rates()
+        return self.collect().rates()
+
+    def collect(self) -> DeviceDeltas:
+        deltas = self.meter.collect()
+        assert isinstance(deltas, DeviceDeltas)
+        return deltas
 
 
 def rates(received: float, sent: float) -> dict[str, float]:
@@ -130,7 +136,7 @@ def test_deltas_add_up_to_the_counters_difference_whatever_fails_in_between(
         counters.devices = {"eth0": (total, 2 * total)}
         counters.broken = number in failing and number < len(ticks)
         try:
-            deltas.append(counters.meter.collect())
+            deltas.append(counters.collect())
         except OSError:
             continue
     added = deltas[0]
@@ -144,7 +150,7 @@ def test_deltas_add_up_to_the_counters_difference_whatever_fails_in_between(
 SERIES = st.lists(
     st.dictionaries(
         st.sampled_from(["eth0", "eth1", "part1"]),
-        st.tuples(st.integers(0, 2**64), st.integers(0, 2**64)),
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)),
     ),
     max_size=20,
 )
@@ -168,3 +174,66 @@ def test_whatever_counters_do_no_rate_is_negative(
             assert list(gained.values()) == [float(b - a) for a, b in pairs]
             assert min(b - a for a, b in zip(before[name], devices[name], strict=True)) >= 0
         before = devices
+
+
+# Devices that cannot be read, and very many
+
+
+class Odd:
+    """A device whose counters are what a test says, or that has none."""
+
+    def __init__(self, **counters: object) -> None:
+        self.__dict__.update(counters)
+
+
+@pytest.mark.parametrize(
+    ("device", "cause"),
+    [
+        (Odd(received=None, sent=1), "received None must be a whole number of at most 64 bits"),
+        (Odd(received=1, sent=-1), "sent -1 must be a whole number of at most 64 bits"),
+        (Odd(received=1, sent=2**64), "sent 18446744073709551616 must be a whole number"),
+        (Odd(received=float("nan"), sent=1), "received nan must be a whole number"),
+        (Odd(received=1), "'Odd' object has no attribute 'sent'"),
+    ],
+)
+def test_a_device_that_makes_no_sense_is_left_out_and_named(device: Odd, cause: str) -> None:
+    devices: dict[str, object] = {"eth0": Odd(received=0, sent=0), "eth1": device}
+    now = iter((1.0, 2.0))
+    meter = CounterMeter(
+        lambda: devices,
+        {"received": "received_per_second", "sent": "sent_per_second"},
+        "interfaces",
+        clock=lambda: next(now),
+    )
+    meter.prime()
+    devices["eth0"] = Odd(received=5, sent=7)
+    found = meter.collect()
+    assert isinstance(found, Incomplete)
+    assert isinstance(found.value, DeviceDeltas)
+    assert found.value.total.counts == (5, 7)
+    assert found.value.devices.keys() == {"eth0"}
+    assert found.failures["eth1"].cause.startswith(cause)
+
+
+def test_where_no_device_makes_sense_the_family_has_failed(counters: Counters) -> None:
+    counters.now += 1.0
+    counters.devices = {"eth0": (-1, 0)}
+    with pytest.raises(RuntimeError, match="eth0: received -1 must be"):
+        counters.meter.collect()
+
+
+def test_of_very_many_devices_the_most_active_are_shown_and_the_rest_is_one(
+    counters: Counters,
+) -> None:
+    names = [f"veth{number:03}" for number in range(200)]
+    counters.devices = dict.fromkeys(names, (0, 0))
+    counters.meter.prime()
+    counters.now += 1.0
+    counters.devices = {name: (number, 0) for number, name in enumerate(names)}
+    deltas = counters.collect()
+    assert len(deltas.devices) == 64
+    assert {"veth199", "veth137", "other"} <= deltas.devices.keys()
+    assert deltas.devices["other"].counts == (sum(range(137)), 0)
+    assert deltas.total.counts == (sum(range(200)), 0)
+    assert counters.meter.totals()["veth199"] == {"received": 199, "sent": 0}
+    assert len(counters.meter.totals()) == 63

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import InvalidValue, Metric
-from hub.sampling.metric import plain_value
+from hub.sampling.value import plain_value
 
 
 @pytest.mark.parametrize("name", ["", "CPU", "9lives", "a-b", "a b", "x" * 65, "é", "a\n"])
@@ -52,7 +52,8 @@ def test_what_strict_json_cannot_say_is_refused(raw: object, said: str) -> None:
         (Fraction(1, 4), 0.25),
         ({"a": (1.5,)}, {"a": [1.5]}),
         ("name\udce9", "name?"),
-        ({"k\udce9": 1}, {"k?": 1}),
+        ({"k\udce9": 1} | {"k\udce8": 2}, {"k?": 1, "k? 2": 2}),
+        ({"k\ud800": 1, "k?": 2}, {"k?": 1, "k? 2": 2}),
     ],
 )
 def test_values_become_plain(raw: object, value: object) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hub.feed.view import View
 from hub.feed.window import Window
-from hub.sampling.metric import Kind
+from hub.sampling.metric import Kind, Metric
 from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Snapshot
 from hub.sampling.system import standard_metrics
 from hub.sampling.value import Precision, Value
@@ -65,7 +65,7 @@ def test_every_family_of_the_hub_s_own_has_a_precision() -> None:
 
 def test_what_is_kept_and_reduced_is_exact_and_what_is_sent_is_not() -> None:
     precisions = {"memory": Precision.TENTH, "network": Precision.RATE}
-    window = Window(View(("memory", "network", "own"), 3), KINDS)
+    window = Window(View(("memory", "network", "own"), 3), METRICS)
     ended: list[Snapshot] = []
     for tick in range(3):
         readings: dict[str, Any] = {
@@ -94,4 +94,8 @@ def test_what_is_kept_and_reduced_is_exact_and_what_is_sent_is_not() -> None:
     assert content["own"] == reduced.readings["own"], "which the hub does not know"
 
 
-KINDS = {"memory": Kind.GAUGE, "network": Kind.RATE, "own": Kind.GAUGE}
+METRICS = {
+    "memory": Metric("memory", int),
+    "network": Metric("network", int, kind=Kind.RATE),
+    "own": Metric("own", int),
+}

@@ -131,7 +131,7 @@ class FakeCollector:
                 metric.prime()
                 self._primed.add(metric.name)
             return metric.collect()  # type: ignore[return-value] # tests' metrics are plain
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             return Failure.of(error)
 
 

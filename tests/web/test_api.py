@@ -18,9 +18,8 @@ import pytest
 from hub import Hub, Metric, create_app
 from hub.feed.history import History
 from hub.feed.view import View
-from hub.sampling.metric import Kind
 from hub.sampling.snapshot import Snapshot
-from hub.web.api import _encode_columns
+from hub.web.columns import encode_columns
 from tests.support.clients import (
     DEFAULT_MESSAGE,
     TIMESTAMP,
@@ -245,10 +244,10 @@ def test_clients_that_read_slowly_hold_nothing_that_was_reduced_for_them() -> No
     history = History(rows)
     for tick in range(rows):
         history.append(Snapshot(tick, tick, float(tick), {"cpu": 1.5, "memory": 2.5}))
-    kinds = {"cpu": Kind.GAUGE, "memory": Kind.GAUGE}
+    metrics = {name: Metric(name, int) for name in ("cpu", "memory")}
     view = View(("cpu", "memory"), ticks=2)
     before = count_snapshots()
-    answers = [_encode_columns(history, view, kinds, 3600) for _ in range(crowd)]
+    answers = [encode_columns(history, view, metrics, 3600) for _ in range(crowd)]
     for answer in answers:
         heard = b""
         while b'"memory":[2.5' not in heard:
@@ -263,7 +262,7 @@ def test_what_is_forgotten_while_a_column_is_read_is_in_all_columns_or_in_none()
     history = History(100)
     for tick in range(100):
         history.append(Snapshot(tick, tick, float(tick), {"cpu": float(tick)}))
-    answer = _encode_columns(history, View(("cpu",), ticks=5), {"cpu": Kind.GAUGE}, 3600)
+    answer = encode_columns(history, View(("cpu",), ticks=5), {"cpu": Metric("cpu", int)}, 3600)
     heard = b""
     for tick in range(100, 1000):
         heard += next(answer, None) or b""

@@ -20,7 +20,8 @@ from hub import Hub, Metric, Settings
 from hub.feed.query import FEED_PATH
 from hub.feed.view import View
 from hub.sampling.snapshot import Failure, Reading
-from hub.web.openapi import asyncapi, openapi
+from hub.web.asyncapi import asyncapi
+from hub.web.openapi import openapi
 from tests.support.fakes import snapshot
 from tests.support.servers import ServerProcess, start_hub
 

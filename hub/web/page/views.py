@@ -32,4 +32,4 @@ def page_views(catalog: Catalog) -> Iterator[View]:
     )
     for seconds in _RANGES:
         ticks = max(1, math.ceil(seconds / _POINTS / catalog.interval))
-        yield View(shown, ticks, partial=True)
+        yield View(shown, ticks, partial=True, devices=catalog.select(shown))
