@@ -32,26 +32,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return watch(arguments[1:])
     parser = _parser()
     try:
-        options = resolve(vars(parser.parse_args(arguments)), os.environ)
+        given = vars(parser.parse_args(arguments))
+        options = resolve(given, os.environ)
         settings = Settings(**{n: options[n] for n in Settings.__dataclass_fields__})
+        hub = Hub(settings)
+        hub.catalog(restricted=True).check_devices(
+            "HUB_DEVICES" if given["devices"] is None else "--devices"
+        )
     except InvalidValue as error:
         parser.error(str(error))
     log = configure_logging(
         options["log_level"], access_log=options["access_log"], form=options["log_format"]
     )
     with contextlib.closing(log):
-        return _serve(settings, options)
+        return _serve(hub, options)
 
 
-def _serve(settings: Settings, options: Mapping[str, Any]) -> int:
+def _serve(hub: Hub, options: Mapping[str, Any]) -> int:
+    stall_timeout = hub.settings.stall_timeout
     try:
-        listeners = listen(options["host"], options["port"], stall_timeout=settings.stall_timeout)
+        listeners = listen(options["host"], options["port"], stall_timeout=stall_timeout)
     except (OSError, UnicodeError) as error:
         where = f"{options['host']} port {options['port']}"
         cause = getattr(error, "strerror", None) or error
         return fail(_PROGRAM, f"cannot listen on {where}: {cause}", status=1)
     serve(
-        Hub(settings),
+        hub,
         listeners,
         access_log=options["access_log"],
         drain_seconds=options["drain_seconds"],

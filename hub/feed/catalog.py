@@ -26,6 +26,7 @@ class Catalog:
         history: seconds of the past that are kept.
         withheld: names of families that there are, but only in the authenticated feed.
         devices: which members of families are shown unless a view says otherwise, by family.
+        extras: names of families that are only there with an extra of the package, and its name.
     """
 
     metrics: tuple[Metric, ...]
@@ -33,6 +34,7 @@ class Catalog:
     history: float
     withheld: frozenset[str] = frozenset()
     devices: Mapping[str, Selection] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +70,18 @@ class Catalog:
         metrics = {metric.name: metric for metric in self.metrics}
         return {name: metrics[name] for name in names}
 
+    def _rule(self, name: str) -> str:
+        extra = f" ({name} needs the extra {self.extras[name]})" if name in self.extras else ""
+        return f"one or more of {', '.join(self.names)}{extra}"
+
+    def check_devices(self, field: str) -> None:
+        """Raise InvalidValue where an operator has chosen members of what has none."""
+        families = self.families_with_members
+        for name in self.devices:
+            if name not in families:
+                rule = f"about families that have members, which are {', '.join(families)}"
+                raise InvalidValue(field, rule, name)
+
     @property
     def families_with_members(self) -> tuple[str, ...]:
         """The names of the families of which some members may be chosen."""
@@ -101,7 +115,7 @@ class Catalog:
             if name in self.withheld:
                 raise _withheld(f"the family {name!r} is")
             if name not in known:
-                raise InvalidValue("metrics", f"one or more of {', '.join(known)}", name)
+                raise InvalidValue("metrics", self._rule(name), name)
         chosen = tuple(name for name in known if name in names) or self.default_metrics
         if not chosen:
             raise _withheld("all families are") if self.withheld else _empty()

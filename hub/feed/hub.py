@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from hub.clock import Clock, SystemClock
@@ -29,7 +30,7 @@ from hub.sampling.collector import Collector, ThreadCollector
 from hub.sampling.metric import Metric
 from hub.sampling.sampler import Sampler
 from hub.sampling.snapshot import Snapshot
-from hub.sampling.system import standard_metrics
+from hub.sampling.system import missing_extras, standard_metrics
 from hub.settings import Settings
 
 __all__ = ["Hub"]
@@ -77,6 +78,7 @@ class Hub:
         self._lag = LagMeter(self.clock)
         if metrics is None:
             metrics = standard_metrics(self.settings, self._lag.recent)
+            self._catalog = replace(self._catalog, extras=missing_extras())
         for metric in metrics:
             self.register(metric)
         self._keepalive = Keepalive(lambda: self._channels.subscribers, self.clock)

@@ -8,6 +8,7 @@ from typing import Final
 
 import psutil
 
+from hub.sampling import gpu
 from hub.sampling.cgroup import ControlGroup
 from hub.sampling.container import ContainerMemoryMeter, ContainerMeter, ContainerProcessorMeter
 from hub.sampling.device_metrics import AMOUNT, PERCENT, device_metrics, object_of
@@ -19,7 +20,7 @@ from hub.sampling.processor import MachineMeter, ModeMeter, ProcessorMeter
 from hub.sampling.value import Precision, PrecisionByMember
 from hub.settings import Settings
 
-__all__ = ["standard_metrics"]
+__all__ = ["missing_extras", "standard_metrics"]
 
 _MEMORY_FIELDS: Final = ("total", "available", "used", "free")
 _OF_CONTAINER: Final = "what this container may have"
@@ -48,6 +49,11 @@ def standard_metrics(
     order = ("cpu", "memory", "disk", "swap")
     ranked = sorted(gauges, key=lambda one: order.index(one.name) if one.name in order else 9)
     return (*ranked, *device_metrics(settings.selections), _processes())
+
+
+def missing_extras() -> dict[str, str]:
+    """Return the families that are not there for want of an extra of the package, with its name."""
+    return {} if gpu.is_installed() else {"gpu": "metrics-hub[gpu]"}
 
 
 def _of_container_or_host(relative_to: str, group: ControlGroup) -> Iterator[Metric]:

@@ -72,6 +72,14 @@ BAD_VALUES: Final = [
     ("token_file", "/nowhere", "a file that can be read (No such file or directory)"),
     ("token_file", "/", "a file that can be read (Is a directory)"),
     ("token_file", "/dev/null", "a file with a token in each line"),
+    ("history_bytes", "32M", "a whole number from 65536 to 1099511627776"),
+    ("history_bytes", "1", "a whole number from 65536 to 1099511627776"),
+    (
+        "devices",
+        "eth0",
+        "lists of globs, each begun by a family that has members, as in network:eth*,!docker*",
+    ),
+    ("relative_to", "guest", "one of auto, host, container"),
     ("trusted_proxies", "nginx", PROXIES),
     (
         "trusted_proxies",
@@ -132,6 +140,17 @@ def test_a_bad_variable_is_one_line_that_names_it_its_rule_and_the_value(
 def test_of_many_values_the_bad_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "--allow-host", "a.example,b.example", "--allow-host", "c:1")
     assert said.endswith("without scheme and port, not 'c:1'")
+
+
+def test_members_of_what_has_none_are_refused_by_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = (
+        "must be about families that have members, which are disks, disks_bytes, disk_io, network"
+    )
+    assert f"--devices {rule}" in refusal(capsys, "--devices", "cpu:0")
+    monkeypatch.setenv("HUB_DEVICES", "cpu:0")
+    assert f"HUB_DEVICES {rule}" in refusal(capsys)
 
 
 @pytest.mark.parametrize("token", ["with blank", "with,comma", "ünicode", "x" * 257, "tab\tbed"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +108,47 @@ def test_it_finds_what_looking_at_each_would_find_however_the_clock_was_set(
     assert kept.after(float(time)) == plain_after(kept, float(time))
     for position in range(kept.start, kept.end + 1):
         assert kept.window(position, ticks) == plain_window(kept, position, ticks)
+
+
+# Memory
+
+
+def test_the_oldest_goes_where_memory_is_short_and_it_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="hub")
+    one = Snapshot(0, 0, 0.0, {"own": [1.0] * 100})
+    kept = History(100, most_bytes=3.5 * one.size())
+    for tick in range(250):
+        kept.append(Snapshot(tick, tick, float(tick), {"own": [1.0] * 100}))
+        assert kept.bytes <= 3.5 * one.size()
+        assert [kept[n].tick for n in range(kept.start, kept.end)] == list(
+            range(max(0, tick - 2), tick + 1)
+        )
+    assert kept.after(248.0) == 249
+    (line,) = caplog.messages
+    assert line.startswith("History: ")
+    assert line.endswith("hold no more than the last 2 s; --history-bytes gives more")
+
+
+def test_the_newest_is_kept_however_large_it_is() -> None:
+    kept = History(10, most_bytes=1)
+    for tick in range(3):
+        kept.append(Snapshot(tick, tick, float(tick), {"own": "x" * 1000}))
+    assert len(kept) == 1
+    assert kept[2].tick == 2
+    assert kept.seconds == 0.0
+
+
+@given(st.lists(st.integers(0, 200), max_size=60), st.integers(1, 20), st.integers(1, 20_000))
+def test_what_is_kept_is_always_the_newest_within_both_bounds(
+    lengths: list[int], capacity: int, most: int
+) -> None:
+    kept = History(capacity, most_bytes=most)
+    for tick, length in enumerate(lengths):
+        kept.append(Snapshot(tick, tick, float(tick), {"own": "x" * length}))
+    snapshots = [kept[n] for n in range(kept.start, kept.end)]
+    assert [one.tick for one in snapshots] == list(range(len(lengths)))[kept.start :]
+    assert kept.bytes == sum(one.size() for one in snapshots)
+    assert len(kept) <= capacity
+    assert kept.bytes <= most or len(kept) == 1

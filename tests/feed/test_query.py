@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import InvalidValue, Metric
+from hub.devices import Selection
 from hub.feed.catalog import Catalog
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery, Parameter, build_query, parse
 from hub.feed.view import DEFAULT_METRICS, Aggregate, View
@@ -331,3 +333,54 @@ def test_values_of_the_host_make_the_query_that_their_texts_make() -> None:
     assert built == read(
         "metrics=cpu,memory&interval=5&aggregate=max&history=60&partial=true&seq=true"
     )
+
+
+# Members
+
+
+def with_members() -> Catalog:
+    member = {"type": "object", "additionalProperties": {"type": "number"}}
+    families = (Metric(name, int, schema=member) for name in ("disks", "fans"))
+    metrics = (Metric("cpu", int), *families)
+    return Catalog(metrics, 1.0, 60.0, devices={"disks": Selection(("/*",), ("/boot",))})
+
+
+def selected(query: str) -> dict[str, Selection]:
+    return dict(parse(query.encode(), FEED, with_members()).view.devices)
+
+
+def test_members_are_the_operator_s_unless_a_view_says_otherwise() -> None:
+    default = Selection(("/*",), ("/boot",))
+    assert selected("metrics=disks") == {"disks": default}
+    assert selected("metrics=disks&devices=disks:/home") == {"disks": Selection(("/home",))}
+    assert selected("metrics=disks&devices=disks:!/srv") == {
+        "disks": Selection(("/*",), ("/boot", "/srv"))
+    }
+
+
+def test_lists_can_be_repeated_and_views_that_show_the_same_are_equal() -> None:
+    one = selected("metrics=disks,fans&devices=fans:a,b&devices=disks:/x")
+    assert one == selected("metrics=disks,fans&devices=disks:/x,fans:b,a")
+    assert selected("metrics=cpu&devices=disks:/x") == {}, "of what is not shown"
+
+
+def test_what_has_no_members_is_refused() -> None:
+    for family in ("cpu", "gpu"):
+        with pytest.raises(InvalidValue, match="which are disks, fans"):
+            selected(f"devices={family}:x")
+    with pytest.raises(InvalidValue, match=r"^--devices must be about families"):
+        replace(with_members(), devices={"cpu": Selection()}).check_devices("--devices")
+    with_members().check_devices("--devices")
+
+
+def test_the_host_s_code_chooses_members_by_the_same_rules() -> None:
+    built = build(catalog={}, devices=())
+    assert built.view.devices == ()
+    with pytest.raises(InvalidValue, match="devices must be a sequence of text"):
+        build(devices=(1,))
+
+
+def test_a_family_that_needs_an_extra_says_so() -> None:
+    catalog = replace(with_members(), extras={"gpu": "metrics-hub[gpu]"})
+    with pytest.raises(InvalidValue, match=r"\(gpu needs the extra metrics-hub\[gpu\]\)"):
+        parse(b"metrics=gpu", FEED, catalog)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.devices import parse_devices
 from hub.feed.view import DEFAULT_METRICS, Aggregate, View
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete
 from tests.support.fakes import snapshot
 
 DEFAULT = View(DEFAULT_METRICS)
@@ -114,3 +116,46 @@ def test_a_frame_as_an_event_has_its_timestamp_for_an_id() -> None:
 def test_with_one_tick_all_rules_are_the_same_view() -> None:
     assert View(("cpu",), aggregate=Aggregate.MAX) == View(("cpu",))
     assert View(("cpu",), 2, Aggregate.MAX) != View(("cpu",), 2)
+
+
+# Members
+
+
+RATES = ("in_per_second",)
+DELTA = CounterDelta(2.0, (10,))
+NETWORK = DeviceDeltas(
+    RATES, "interfaces", DELTA, {"eth0": DELTA, "lo": DELTA}, frozenset({"eth0"})
+)
+
+
+def shown(*selected: str, **readings: object) -> dict[str, Any]:
+    metrics = tuple(readings)
+    devices = tuple(parse_devices("devices", ",".join(selected)).items()) if selected else ()
+    return dict(json.loads(encoded(View(metrics, partial=True, devices=devices), **readings)))
+
+
+def test_the_usual_devices_are_shown_unless_others_are_chosen() -> None:
+    assert shown(network=NETWORK)["network"] == {
+        "in_per_second": 5.0, "interfaces": {"eth0": {"in_per_second": 5.0}},
+    }  # fmt: skip
+    choices = {"network:*": ["eth0", "lo"], "network:lo": ["lo"], "network:!e*": []}
+    for chosen, names in choices.items():
+        network = shown(chosen, network=NETWORK)["network"]
+        assert list(network["interfaces"]) == names
+        assert network["in_per_second"] == 5.0, "in all it stays the same"
+
+
+def test_members_of_gauges_can_be_chosen_too() -> None:
+    disks = {"/": 5.0, "/home": 6.0}
+    assert shown(disks=disks)["disks"] == disks
+    assert shown("disks:/h*", disks=disks)["disks"] == {"/home": 6.0}
+    assert shown("disks:/elsewhere", disks=disks)["disks"] == {}
+
+
+def test_a_member_that_failed_is_named_in_a_partial_view_alone() -> None:
+    disks = Incomplete({"/": 5.0}, {"/mnt": Failure("late")})
+    message = shown(disks=disks)
+    assert message["disks"] == {"/": 5.0}
+    assert message["errors"] == {"disks//mnt": "late"}
+    assert "errors" not in shown("disks:/", disks=disks)
+    assert json.loads(encoded(View(("disks",)), disks=disks)).keys() == {"disks", "timestamp"}

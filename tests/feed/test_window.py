@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hub.feed.view import Aggregate, View
 from hub.feed.window import Window
 from hub.sampling.metric import Kind, Metric
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Reading, Snapshot
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete, Reading, Snapshot
+from hub.sampling.value import Value
 
 METRICS = {kind.value: Metric(kind.value, int, kind=kind) for kind in Kind}
 NAMES = ("in_per_second", "out_per_second")
@@ -248,3 +249,48 @@ def test_rates_are_those_of_the_whole_window_whatever_the_rule(
         return True
 
     assert_windows_are(snapshots, view(ticks, rule), "rate", is_right)
+
+
+# Members
+
+
+def members(**values: float) -> dict[str, Value | None]:
+    return dict(values)
+
+
+def test_a_member_s_failure_stands_for_the_window_only_if_it_had_no_value() -> None:
+    late, gone = Failure("late"), Failure("gone")
+    readings = (
+        Incomplete(members(a=1.0), {"b": late, "c": gone}),
+        members(a=3.0, b=5.0),
+        Incomplete(members(a=5.0), {"b": late}),
+    )
+    assert gauges(3, *readings) == [Incomplete({"a": 3.0, "b": 5.0}, {"c": gone})]
+    last = Incomplete(members(a=5.0), {"b": late, "c": gone})
+    assert gauges(3, *readings, rule=Aggregate.LAST) == [last]
+    assert gauges(1, readings[0], readings[1]) == [readings[0], readings[1]]
+
+
+def test_the_next_window_knows_nothing_of_the_failures_before() -> None:
+    failed = Incomplete(members(a=1.0), {"b": Failure("late")})
+    assert gauges(2, failed, failed, members(a=1.0), members(a=1.0))[1] == {"a": 1.0}
+
+
+def test_of_devices_that_were_left_out_the_rest_has_its_rates() -> None:
+    delta = CounterDelta(1.0, (1,))
+    deltas = DeviceDeltas(("in_per_second",), "interfaces", delta, {"eth0": delta})
+    failed = Incomplete(deltas, {"eth1": Failure("nonsense")})
+    readings: tuple[Reading, ...] = (failed, deltas)
+    snapshots = [Snapshot(n, n, float(n), {"rate": one}) for n, one in enumerate(readings)]
+    ended, _ = run(view(2), snapshots)
+    assert ended[0].readings["rate"] == Incomplete(deltas + deltas, failed.failures)
+
+
+def test_what_only_counts_up_is_the_last_whatever_the_rule() -> None:
+    metric = Metric("container", int, counts=frozenset({"oom_kills"}))
+    for rule in (Aggregate.MEAN, Aggregate.MIN):
+        window = Window(View(("container",), 2, rule), {"container": metric})
+        for tick, kills in enumerate((4, 6)):
+            values = members(oom_kills=kills, memory_used_bytes=8)
+            ended = window.add(Snapshot(tick, tick, float(tick), {"container": values}))
+        assert ended[0].readings["container"] == {"oom_kills": 6, "memory_used_bytes": 8}

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import platform
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import anyio
 import httpx2
+import psutil
 import pytest
 
-from hub import Hub, Metric, create_app
+from hub import Hub, InvalidValue, Metric, Settings, create_app
 from hub.feed.history import History
 from hub.feed.view import View
 from hub.sampling.snapshot import Snapshot
-from hub.web.columns import encode_columns
+from hub.web.columns import MOST_BYTES, check_size, encode_columns
 from tests.support.clients import (
     DEFAULT_MESSAGE,
     TIMESTAMP,
@@ -440,3 +443,100 @@ async def test_asking_for_the_latest_holds_no_view_and_has_it_sampled_for_a_whil
         await clock.advance(60)
         assert [metric.name for metric in hub.demand()] == ["cpu"]
     await hub.stop()
+
+
+# An answer's size
+
+
+def large(rows: int, size: int) -> History:
+    history = History(rows)
+    for tick in range(rows):
+        history.append(Snapshot(tick, tick, float(tick), {"own": "x" * size}))
+    return history
+
+
+OWN = View(("own",))
+METRICS = {"own": Metric("own", str)}
+
+
+def test_an_answer_that_would_be_too_large_is_refused_and_says_how_much_may_be() -> None:
+    history = large(1000, 20_000)
+    with pytest.raises(InvalidValue, match=r"^seconds must be at most about (\d+), ") as refused:
+        check_size(history, OWN, 999)
+    fitting = int(re.findall(r"about (\d+)", str(refused.value))[0])
+    assert 400 < fitting < 430
+    check_size(history, OWN, fitting)
+    check_size(history, View(("own",), ticks=10), 999)
+    sizes = map(len, filter(None, encode_columns(history, OWN, METRICS, fitting)))
+    assert 0.9 * MOST_BYTES < sum(sizes) <= MOST_BYTES
+
+
+def test_an_answer_that_has_become_larger_than_it_may_be_ends() -> None:
+    answer = encode_columns(large(1000, 20_000), OWN, METRICS, 999)
+    with pytest.raises(RuntimeError, match="an answer has become larger than"):
+        b"".join(filter(None, answer))
+
+
+def test_there_is_nothing_too_large_about_an_empty_history() -> None:
+    check_size(History(10), OWN, 60)
+
+
+async def test_a_past_that_is_too_large_is_400() -> None:
+    metrics = [Metric("own", lambda: "x" * 100_000, always=True)]
+    clock = FakeClock()
+    hub = Hub(metrics=metrics, clock=clock, collector=FakeCollector())
+    transport = httpx2.ASGITransport(create_app(hub=hub))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        hub.start()
+        await settle()
+        await clock.advance(100)
+        refused = await http.get(f"{HISTORY}?seconds=99&metrics=own")
+        assert refused.status_code == 400
+        assert refused.json()["parameter"] == "seconds"
+    await hub.stop()
+
+
+# What machine it is
+
+
+async def test_the_hub_tells_what_machine_it_is_on(server: ServerProcess) -> None:
+    answer = await get(server, "/api/system/info")
+    assert answer.status_code == 200
+    info = strict_json(answer.text)
+    assert list(info) == [
+        "name", "system", "kernel", "cores", "memory", "boot_time", "version", "families",
+    ]  # fmt: skip
+    assert info["name"] == platform.node()
+    assert info["cores"] == psutil.cpu_count()
+    assert info["memory"] == psutil.virtual_memory().total
+    assert datetime.fromisoformat(info["boot_time"]).timestamp() == int(psutil.boot_time())
+    assert {"cpu", "network"} <= set(info["families"])
+    assert "processes" not in info["families"]
+
+
+async def test_what_machine_it_is_can_be_kept_private() -> None:
+    hub = Hub(Settings(identity=False), collector=FakeCollector())
+    transport = httpx2.ASGITransport(create_app(hub=hub))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/api/system/info")
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": "this hub does not tell what machine it is on (--no-identity)"
+    }
+
+
+# Members
+
+
+async def test_members_are_chosen_by_globs(server: ServerProcess) -> None:
+    chosen = await get(server, f"{PATH}?metrics=disks,network&devices=disks:/,network:lo")
+    body = strict_json(chosen.text)
+    assert list(body["disks"]) == ["/"]
+    assert set(body["network"]["interfaces"]) <= {"lo"}
+    none = await get(server, f"{PATH}?metrics=disks&devices=disks:/nowhere")
+    assert strict_json(none.text)["disks"] == {}
+    past = await get(server, f"{HISTORY}?seconds=2&metrics=disks&devices=disks:/nowhere")
+    assert set(map(str, strict_json(past.text)["disks"])) <= {"{}", "None"}
+    refused = await get(server, f"{PATH}?metrics=disks&devices=cpu:0")
+    assert refused.status_code == 400
+    assert strict_json(refused.text)["parameter"] == "devices"
