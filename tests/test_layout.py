@@ -21,7 +21,7 @@ ALLOWED = {
     "__main__": {"", "access", "cli", "errors", "feed", "server", "settings"},
     "": {"errors", "feed", "sampling", "settings", "web"},
     "server": {"access", "clock", "errors", "feed", "settings", "web"},
-    "cli": {"access", "clock", "errors", "feed", "settings", "text"},
+    "cli": {"access", "clock", "devices", "errors", "feed", "settings", "text"},
     "web": {
         "access",
         "clock",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,3 +116,19 @@ def test_a_frame_on_the_wire_is_what_a_websocket_library_makes(length: int) -> N
 
 def test_frames_are_equal_by_what_they_say() -> None:
     assert Frame(orjson.dumps({"a": 1})) == Frame(b'{"a":1}')
+
+
+def test_a_failure_within_psutil_says_what_could_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(psutil, "PROCFS_PATH"):
+        pytest.skip("psutil reads no files here")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    with pytest.raises(OSError, match="No such file") as missing:
+        psutil.cpu_times(percpu=True)
+    assert Failure.of(missing.value).cause == f"No such file or directory: {tmp_path}/stat"
+    (tmp_path / "stat").write_text("cpu 1 2\ncpu0 1 2\n")
+    with pytest.raises(TypeError) as odd:
+        psutil.cpu_times(percpu=True)
+    cause = "psutil's cpu_times can make nothing of what the system says (TypeError)"
+    assert Failure.of(odd.value).cause == cause

@@ -186,6 +186,7 @@ def test_why_there_is_no_connection_is_said_beside_the_lines() -> None:
     ("arguments", "environ", "complaint"),
     [
         (["ftp://x"], {}, "URL must be an address such as ws://127.0.0.1:54112, without a query"),
+        (["--devices", "eth0"], {}, "--devices must be lists of globs, each begun by a family"),
         (["--interval", "often"], {}, "--interval must be a number of seconds from 0.1 to 3600"),
         ([], {"HUB_WATCH_INTERVAL": "-1"}, "HUB_WATCH_INTERVAL must be a number of seconds"),
         (["--metrics", "cpu,,"], {}, "--metrics must be names of families, separated by commas"),

@@ -355,3 +355,37 @@ async def test_who_stalls_is_cut_off_by_the_hubs_watch(hub: Hub, clock: FakeCloc
     hub.add(stalled)
     await clock.advance(17)
     assert stalled.close_reason is CloseReason.TOO_SLOW
+
+
+# What has not been sampled yet
+
+
+async def test_the_first_message_of_a_partial_view_waits_for_all_that_it_shows(
+    clock: FakeClock,
+) -> None:
+    rare = Metric("rare", lambda: 7.0, prime=lambda: None)
+    hub = Hub(metrics=[*METRICS, rare], clock=clock, collector=PrimingCollector())
+    view = View(("cpu", "rare"), partial=True)
+    async with hub.lifespan():
+        await settle()
+        await clock.advance(3)
+        first, resumed = Listener(view), Listener(view)
+        hub.add(first)
+        hub.add(resumed, history=2)
+        await clock.advance(1)
+        assert first.frames == [], "it is only primed"
+        await clock.advance(1)
+        assert json.loads(first.frames[0].text)["rare"] == 7.0
+        # Who has had the past, in which it is missing, misses nothing of what follows it.
+        await settle()
+        values = [json.loads(frame.text)["rare"] for frame in resumed.frames]
+        assert values == [None, None, None, 7.0]
+
+
+class PrimingCollector(FakeCollector):
+    """Leaves a metric out that it has only primed."""
+
+    async def collect(self, metrics: Sequence[Metric]) -> dict[str, Reading]:
+        fresh = {one.name for one in metrics if one.prime and one.name not in self._primed}
+        readings = await super().collect(metrics)
+        return {name: one for name, one in readings.items() if name not in fresh}

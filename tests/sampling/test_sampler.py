@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub import Metric
 from hub.sampling.sampler import Sampler
-from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.snapshot import Failure, Incomplete, Reading, Snapshot
 from hub.sampling.value import Precision
 from tests.support.fakes import START, FakeClock, FakeCollector
 
@@ -217,4 +217,25 @@ async def test_a_failure_is_logged_on_entering_and_on_leaving_and_not_in_between
     assert caplog.messages == [
         "Error collecting metrics: disk: No such file or directory",
         "Error collecting metrics: disk: over after 3 ticks",
+    ]
+
+
+async def test_members_that_fail_are_logged_by_their_names_and_counted_as_their_family(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="hub")
+    readings: list[Reading] = [
+        Incomplete({"/": 5.0}, {"/a\n": Failure("late"), "/b": Failure("gone")}),
+        Incomplete({"/": 5.0}, {"/b": Failure("gone")}),
+        {"/": 5.0},
+    ]
+    left = iter(readings)
+    bench = Bench()
+    bench.metrics.append(Metric("disks", lambda: next(left)))  # the first is not published
+    async with running(bench):
+        await bench.clock.advance(2)
+        assert bench.sampler.statistics().failures == {"disks": 1}
+    assert caplog.messages == [
+        "Error collecting metrics: disks//b: gone",
+        "Error collecting metrics: disks//b: over after 1 ticks",
     ]

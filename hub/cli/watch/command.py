@@ -20,6 +20,7 @@ from hub.cli.watch.options import FeedOptions, feed_url
 from hub.cli.watch.screen import Screen
 from hub.cli.watch.terminal import terminal
 from hub.clock import SystemClock
+from hub.devices import parse_devices
 from hub.errors import InvalidValue
 
 __all__ = ["watch"]
@@ -85,6 +86,8 @@ def _options(url: str, options: dict[str, object], *, plain: bool) -> FeedOption
     metrics, interval, tokens = options["metrics"], options["interval"], options["token_file"]
     token = str(tokens[0]) if isinstance(tokens, tuple) and tokens else ""
     parameters = {} if interval is None else {"interval": str(interval)}
+    if options["devices"]:
+        parameters["devices"] = str(options["devices"])
     if metrics:
         parameters["metrics"] = str(metrics)
     elif not plain:
@@ -136,6 +139,7 @@ def _flags() -> tuple[Flag, ...]:
     prefix = "HUB_WATCH_"
     return (
         Flag("metrics", _metrics, None, "families to show, separated by commas", prefix),
+        Flag("devices", _devices, None, "members to show, such as network:eth*,!docker*", prefix),
         Flag("interval", _interval, None, "seconds between messages", prefix),
         Flag("token_file", read_tokens, None, "file whose first token opens all families", prefix),
         Flag("json", switch, False, "write each message as a line of JSON", prefix),
@@ -147,6 +151,11 @@ def _metrics(label: str, text: str) -> str:
     if not all(names):
         raise InvalidValue(label, "names of families, separated by commas", text)
     return ",".join(names)
+
+
+def _devices(label: str, text: str) -> str:
+    parse_devices(label, text)
+    return text
 
 
 def _interval(label: str, text: str) -> str:
