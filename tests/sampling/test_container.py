@@ -392,3 +392,35 @@ def test_this_machines_container_is_read_if_it_is_one() -> None:
     assert all(figure >= 0 for figure in figures.values())
     assert ("memory_used_bytes" in figures) == (control.memory() is not None)
     assert ("cpu_limit_cores" in figures) == (control.cpu_limit() is not None)
+
+
+HUBS = """
+import asyncio, json
+from hub import Hub, Settings
+
+async def first_message(relative_to):
+    hub = Hub(Settings(interval=0.1, relative_to=relative_to))
+    async with hub.subscribe(metrics=("cpu", "memory", "container")) as frames:
+        async for frame in frames:
+            break
+    await hub.stop()
+    return json.loads(frame.text)
+
+async def main():
+    return {one: await first_message(one) for one in ("auto", "host", "container")}
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+def test_a_hub_in_a_group_with_limits_is_relative_to_them_unless_told_otherwise(
+    own_groups: OwnGroups,
+) -> None:
+    limit = 256 * MIB
+    own_groups.make("memory", {"memory.limit_in_bytes": limit})
+    found = json.loads(own_groups.run(HUBS))
+    for one in ("auto", "container"):
+        used = found[one]["container"]["memory_used_bytes"]
+        assert found[one]["memory"] == pytest.approx(100 * used / limit, abs=2)
+    assert found["host"]["memory"] < found["auto"]["memory"], "of a much larger machine"
+    assert all(0 <= message["cpu"] <= 100 for message in found.values())
