@@ -42,9 +42,9 @@ class History:
         """Keep a snapshot, at the cost of the oldest where there is no more room."""
         if not self._runs or not self._follows(snapshot):
             self._runs.append(self.end)
+        kept = self._packed(snapshot)
         if len(self) == self._capacity:
             self._forget()
-        kept = snapshot, snapshot.size()
         if self.end < self._capacity:
             self._ring.append(kept)
         else:
@@ -54,6 +54,14 @@ class History:
         while self.bytes > self._most_bytes and len(self) > 1:
             self._forget()
             self._say_that_it_is_cut()
+
+    def _packed(self, snapshot: Snapshot) -> tuple[Snapshot, int]:
+        """Return a snapshot that shares what has not changed with the newest, and its size."""
+        if len(self) == 0:
+            return snapshot, snapshot.size()
+        newest = self[self.end - 1]
+        shared = snapshot.sharing(newest)
+        return shared, shared.size(beside=newest)
 
     def __len__(self) -> int:
         return self.end - self.start

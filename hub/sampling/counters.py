@@ -111,7 +111,12 @@ class CounterMeter:
         counted, usual = self._counted(names), self._usual(names)
         total = self._sum(seconds, [counts for name, counts in growth.items() if name in counted])
         shown = self._shown = self._ranking.choose(growth, seconds, usual)
-        devices = {name: CounterDelta(seconds, growth[name]) for name in growth if name in shown}
+        idle = self._sum(seconds, ())  # most devices are, and have this one in common
+        devices = {
+            name: CounterDelta(seconds, growth[name]) if any(growth[name]) else idle
+            for name in growth
+            if name in shown
+        }
         rest = growth.keys() - shown
         if rest:
             devices[REST] = self._sum(seconds, [growth[name] for name in rest])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from sys import getsizeof
 from types import MappingProxyType
@@ -206,9 +206,31 @@ class Snapshot:
         precision = self.precisions.get(name)
         return value if precision is None else precision.round(value)
 
-    def size(self) -> int:
-        """Return how many bytes it takes in memory, about."""
-        return _FIXED_SIZE + sum(map(_size, self.readings.values()))
+    def sharing(self, before: Snapshot) -> Snapshot:
+        """Return the same, in which what has not changed since are the other's very objects."""
+        old = before.readings
+        readings = {
+            name: old[name] if _is_same(old.get(name), reading) else reading
+            for name, reading in self.readings.items()
+        }
+        return replace(self, readings=readings)
+
+    def size(self, beside: Snapshot | None = None) -> int:
+        """Return how many bytes it takes in memory, about; ``beside`` one that shares some."""
+        shared = {id(reading) for reading in beside.readings.values()} if beside else set()
+        own = (reading for reading in self.readings.values() if id(reading) not in shared)
+        return _FIXED_SIZE + sum(map(_size, own))
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Say whether two readings would be sent alike: 1, 1.0 and True would not."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one == other
 
 
 _FIXED_SIZE: Final = 400  # the snapshot's own numbers and its table of readings
@@ -225,7 +247,9 @@ def _size(reading: object) -> int:
     if isinstance(reading, CounterDelta):
         return size + _size(reading.counts) + _WORD
     if isinstance(reading, DeviceDeltas):
-        return size + _size(reading.total) + _size(reading.devices)
+        devices = {id(delta): delta for delta in reading.devices.values()}  # many are idle alike
+        size += getsizeof(reading.devices) + sum(map(_size, devices.values()))
+        return size + _size(reading.total)
     if isinstance(reading, Incomplete):
         return size + _size(reading.value) + _size(reading.failures)
     return size + getsizeof(reading.cause) if isinstance(reading, Failure) else size

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,10 +118,10 @@ def test_the_oldest_goes_where_memory_is_short_and_it_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="hub")
-    one = Snapshot(0, 0, 0.0, {"own": [1.0] * 100})
+    one = Snapshot(0, 0, 0.0, {"own": [0.0] * 100})
     kept = History(100, most_bytes=3.5 * one.size())
     for tick in range(250):
-        kept.append(Snapshot(tick, tick, float(tick), {"own": [1.0] * 100}))
+        kept.append(Snapshot(tick, tick, float(tick), {"own": [float(tick)] * 100}))
         assert kept.bytes <= 3.5 * one.size()
         assert [kept[n].tick for n in range(kept.start, kept.end)] == list(
             range(max(0, tick - 2), tick + 1)
@@ -134,7 +135,7 @@ def test_the_oldest_goes_where_memory_is_short_and_it_is_said_once(
 def test_the_newest_is_kept_however_large_it_is() -> None:
     kept = History(10, most_bytes=1)
     for tick in range(3):
-        kept.append(Snapshot(tick, tick, float(tick), {"own": "x" * 1000}))
+        kept.append(Snapshot(tick, tick, float(tick), {"own": str(tick) * 1000}))
     assert len(kept) == 1
     assert kept[2].tick == 2
     assert kept.seconds == 0.0
@@ -146,9 +147,20 @@ def test_what_is_kept_is_always_the_newest_within_both_bounds(
 ) -> None:
     kept = History(capacity, most_bytes=most)
     for tick, length in enumerate(lengths):
-        kept.append(Snapshot(tick, tick, float(tick), {"own": "x" * length}))
+        kept.append(Snapshot(tick, tick, float(tick), {"own": f"{tick:03}" + "x" * length}))
     snapshots = [kept[n] for n in range(kept.start, kept.end)]
     assert [one.tick for one in snapshots] == list(range(len(lengths)))[kept.start :]
     assert kept.bytes == sum(one.size() for one in snapshots)
     assert len(kept) <= capacity
     assert kept.bytes <= most or len(kept) == 1
+
+
+def test_what_has_not_changed_is_kept_once() -> None:
+    kept = History(10)
+    values = [{"a": [1.0, {"b": True}]}, {"a": [1.0, {"b": True}]}, {"a": [1.0, {"b": 1}]}]
+    for tick, value in enumerate(values):
+        kept.append(Snapshot(tick, tick, float(tick), {"own": value}))  # type: ignore[dict-item]
+    first, second, third = (kept[n].readings["own"] for n in range(3))
+    assert first is second
+    assert third == {"a": [1.0, {"b": 1}]}
+    assert orjson.dumps(third) == b'{"a":[1.0,{"b":1}]}', "which is another value than true"
