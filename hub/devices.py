@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -13,8 +13,12 @@ from hub.errors import InvalidValue
 __all__ = ["USUAL", "Selection", "parse_devices"]
 
 _FAMILY: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
-_MOST: Final = 64  # globs in one text
-_LENGTH: Final = 256  # of each
+_MOST_GLOBS: Final = 16
+_MOST_CHARACTERS: Final = 1024
+"""What a stranger may ask for in one request: a glob is compiled, in up to half a millisecond."""
+
+_MOST_KNOWN: Final = 512
+"""Names that a selection remembers, so that a glob is tried once for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Selection:
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    # What the globs say of names that were asked for; the same at every tick.
+    _known: dict[str, bool | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def over(self, default: Selection) -> Selection:
         """Return this selection where it says something, and else the default."""
@@ -38,10 +46,21 @@ class Selection:
 
     def shows(self, name: str, *, usual: bool = True) -> bool:
         """Say whether a member is shown, which without a selection ``usual`` says."""
+        try:
+            known = self._known[name]
+        except KeyError:
+            known = self._judge(name)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[name] = known
+        return usual if known is None else known
+
+    def _judge(self, name: str) -> bool | None:
+        """Say whether a member is shown; None if that depends on whether it is usual."""
         if any(fnmatchcase(name, glob) for glob in self.exclude):
             return False
         if not self.include:
-            return usual
+            return None
         return any(fnmatchcase(name, glob) for glob in self.include)
 
 
@@ -49,14 +68,15 @@ USUAL: Final = Selection()
 
 
 def parse_devices(
-    field: str, text: str, families: Collection[str] | None = None
+    label: str, text: str, families: Collection[str] | None = None, *, trusted: bool = False
 ) -> dict[str, Selection]:
     """Read lists such as ``network:eth*,!docker*,disks:/home``; what follows ``!`` is excluded.
 
     Args:
-        field: the name under which whoever wrote it knows it.
+        label: the name under which whoever wrote it knows it.
         text: lists of globs, each of which begins with its family.
         families: those that have members; by default any name is one.
+        trusted: whether an operator wrote it, and not a stranger, who may write so much only.
 
     Raises:
         InvalidValue: it breaks a rule.
@@ -64,17 +84,19 @@ def parse_devices(
     found: dict[str, tuple[set[str], set[str]]] = {}
     family = ""
     items = [item.strip() for item in text.split(",")]
+    if not trusted and (len(items) > _MOST_GLOBS or len(text) > _MOST_CHARACTERS):
+        rule = f"at most {_MOST_GLOBS} globs, of {_MOST_CHARACTERS} characters together"
+        raise InvalidValue(label, rule, text)
     for item in items:
         begins, glob = _begins(item)
         family = begins or family
         if not family or (families is not None and family not in families):
             known = "" if families is None else f", which are {', '.join(families)}"
             rule = f"lists of globs, each begun by a family that has members{known}"
-            raise InvalidValue(field, f"{rule}, as in network:eth*,!docker*", item)
+            raise InvalidValue(label, f"{rule}, as in network:eth*,!docker*", item)
         is_excluded, glob = glob.startswith("!"), glob.removeprefix("!").strip()
-        if not 0 < len(glob) <= _LENGTH or len(items) > _MOST:
-            rule = f"at most {_MOST} globs of 1 to {_LENGTH} characters"
-            raise InvalidValue(field, rule, item)
+        if not glob:
+            raise InvalidValue(label, "a list of globs, of which none is empty", item)
         found.setdefault(family, (set(), set()))[is_excluded].add(glob)
     return {name: _selection(*globs) for name, globs in found.items()}
 

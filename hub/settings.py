@@ -97,7 +97,7 @@ class Settings:
             raise InvalidValue("identity", "True or False", self.identity)
         _check_each("devices", self.devices, lambda _, text: text)
         if self.devices:
-            parse_devices("devices", ",".join(self.devices))
+            parse_devices("devices", ",".join(self.devices), trusted=True)
         _check_each("allow_host", self.allow_host, check_host)
         _check_each("allow_origin", self.allow_origin, check_origin)
         _check_each("tokens", self.tokens, _check_token)
@@ -108,7 +108,8 @@ class Settings:
     @property
     def selections(self) -> dict[str, Selection]:
         """Which members are shown of families of which not the usual ones are."""
-        return parse_devices("devices", ",".join(self.devices)) if self.devices else {}
+        text = ",".join(self.devices)
+        return parse_devices("devices", text, trusted=True) if text else {}
 
 
 def _check_seconds(name: str, value: object, *, low: float, high: float) -> None:

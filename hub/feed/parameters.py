@@ -216,8 +216,8 @@ class _Devices:
 
     def schema(self, catalog: Catalog) -> dict[str, object]:
         families = "|".join(catalog.families_with_members)
-        glob = {"type": "string", "pattern": rf"^({families}):!?[^!,\s][^,\s]{{0,63}}$"}
-        return {"type": "array", "items": glob, "minItems": 1, "maxItems": 32}
+        glob = {"type": "string", "pattern": rf"^({families}):!?[^!,\s][^,\s]{{0,40}}$"}
+        return {"type": "array", "items": glob, "minItems": 1, "maxItems": 16}
 
     def read(self, text: str, catalog: Catalog) -> dict[str, Selection]:
         return parse_devices(self.name, text, catalog.families_with_members)
