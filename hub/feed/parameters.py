@@ -237,7 +237,7 @@ INTERVAL: Final = _Interval(
 )
 AGGREGATE: Final = _Choice(
     "aggregate",
-    "How gauges are reduced over a longer interval. Rates are always those of the whole interval.",
+    "How a longer interval is reduced. Of rates the mean is exact; the others are of single ticks.",
     {rule.value: rule for rule in Aggregate},
 )
 PARTIAL: Final = _Switch(

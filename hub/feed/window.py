@@ -8,11 +8,12 @@ window costs no more than adding to it, however long it was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from hub.feed.view import Aggregate, View
 from hub.sampling.metric import Kind, Metric
-from hub.sampling.snapshot import DeviceDeltas, Failure, Incomplete, Reading, Snapshot
+from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete, Reading, Snapshot
 from hub.sampling.value import Value
 
 __all__ = ["Window"]
@@ -127,10 +128,10 @@ class _Reduction(Protocol[_T]):
 
 
 def _reduction(metric: Metric, rule: Aggregate) -> _Reduction[Any]:
-    if metric.kind is Kind.RATE:
-        return _Sum()
     if metric.kind is Kind.LIST or rule is Aggregate.LAST:
         return _Last()
+    if metric.kind is Kind.RATE:
+        return _Sum() if rule is Aggregate.MEAN else _ExtremeRates(rule)
     return _Gauge(rule, metric.counts)
 
 
@@ -147,6 +148,37 @@ class _Sum:
 
     def value(self) -> DeviceDeltas | None:
         return self._growth
+
+
+class _ExtremeRates:
+    """The lowest or the highest rates of single ticks, each rate by itself."""
+
+    __slots__ = ("_choose", "_rates")
+
+    def __init__(self, rule: Aggregate) -> None:
+        self._choose = min if rule is Aggregate.MIN else max
+        self._rates: DeviceDeltas | None = None  # what was gained in one second
+
+    def add(self, reading: DeviceDeltas) -> None:
+        if self._rates is None:
+            self._rates = DeviceDeltas(reading.names, reading.group, _NOTHING, {}, reading.usual)
+        devices = dict(self._rates.devices)
+        for name, delta in reading.devices.items():
+            devices[name] = self._extreme(devices.get(name, _NOTHING), delta)
+        total = self._extreme(self._rates.total, reading.total)
+        self._rates = replace(self._rates, total=total, devices=devices, usual=reading.usual)
+
+    def _extreme(self, before: CounterDelta, delta: CounterDelta) -> CounterDelta:
+        rates = delta.rates()
+        if before is not _NOTHING:
+            rates = list(map(self._choose, before.counts, rates))
+        return CounterDelta(1.0, tuple(rates))
+
+    def value(self) -> DeviceDeltas | None:
+        return self._rates
+
+
+_NOTHING: Final = CounterDelta(1.0, ())
 
 
 class _Last(Generic[_T]):

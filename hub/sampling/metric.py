@@ -33,7 +33,8 @@ class Kind(Enum):
     """A state: reduced to its mean, least, greatest or last value, as the client wishes.
     Lists and objects are reduced element by element; what is no number is the last."""
     RATE = "rate"
-    """A ``DeviceDeltas``: becomes the exact rate over the whole interval."""
+    """A ``DeviceDeltas``: the exact rate over the whole interval, or that of the tick in which it
+    was least, greatest or last."""
     LIST = "list"
     """Something to be seen as a whole: the last one stands for the interval."""
 

@@ -60,10 +60,13 @@ def _of_psutil(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CounterDelta:
-    """The growth of some counters, none negative, within ``seconds``, which are above 0."""
+    """The growth of some counters, none negative, within ``seconds``, which are above 0.
+
+    A counter grows by whole numbers; of a rate that was chosen among several, by that in a second.
+    """
 
     seconds: float
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]
 
     def __add__(self, later: CounterDelta) -> CounterDelta:
         counts = (a + b for a, b in zip(self.counts, later.counts, strict=True))

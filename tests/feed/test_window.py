@@ -232,9 +232,9 @@ def rates(gain: CounterDelta) -> Mapping[str, float]:
     return {name: n / gain.seconds for name, n in zip(NAMES, gain.counts, strict=True)}
 
 
-@given(series(GROWTHS, "rate"), TICKS, RULE)
-def test_rates_are_those_of_the_whole_window_whatever_the_rule(
-    snapshots: list[Snapshot], ticks: int, rule: Aggregate
+@given(series(GROWTHS, "rate"), TICKS)
+def test_the_mean_of_rates_is_that_of_the_whole_window(
+    snapshots: list[Snapshot], ticks: int
 ) -> None:
     def is_right(growths: list[DeviceDeltas], found: DeviceDeltas) -> bool:
         value: Any = found.rates()
@@ -246,6 +246,33 @@ def test_rates_are_those_of_the_whole_window_whatever_the_rule(
         for name in devices:
             gains = [growth.devices[name] for growth in growths if name in growth.devices]
             assert value["interfaces"][name] == pytest.approx(rates(added(gains)))
+        return True
+
+    assert_windows_are(snapshots, view(ticks), "rate", is_right)
+
+
+@given(
+    series(GROWTHS, "rate"), TICKS, st.sampled_from([Aggregate.MIN, Aggregate.MAX, Aggregate.LAST])
+)
+def test_other_rules_take_the_rates_of_single_ticks(
+    snapshots: list[Snapshot], ticks: int, rule: Aggregate
+) -> None:
+    if ticks == 1:
+        rule = Aggregate.MEAN  # they all come to the same
+
+    def chosen(deltas: list[CounterDelta]) -> dict[str, float]:
+        columns = zip(*(delta.rates() for delta in deltas), strict=True)
+        return dict(zip(NAMES, map(RULES[rule], columns), strict=True))
+
+    def is_right(growths: list[DeviceDeltas], found: DeviceDeltas) -> bool:
+        value: Any = found.rates()
+        assert {n: value[n] for n in NAMES} == chosen([growth.total for growth in growths])
+        last = growths[-1:] if rule is Aggregate.LAST else growths
+        devices = {name for growth in last for name in growth.devices}
+        assert set(value["interfaces"]) == devices
+        for name in devices:
+            gains = [growth.devices[name] for growth in last if name in growth.devices]
+            assert value["interfaces"][name] == chosen(gains)
         return True
 
     assert_windows_are(snapshots, view(ticks, rule), "rate", is_right)
