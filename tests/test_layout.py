@@ -50,7 +50,7 @@ THIRD_PARTY = {
     "fastjsonschema": {"sampling.schema"},
     "httptools": {"server.http_limits"},
     "limits": {"access.rate_limit"},
-    "orjson": {"feed.view", "sampling.schema", "web.columns"},
+    "orjson": {"feed.view", "sampling.schema", "web.columns", "web.past", "web.rows"},
     "prometheus_client": {"web.host_figures", "web.openmetrics", "web.prometheus"},
     "psutil": {"sampling"},
     "rich": {"cli.watch"},

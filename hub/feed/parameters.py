@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from math import isfinite
 from typing import Final, NoReturn, Protocol
 
@@ -20,8 +21,8 @@ from hub.feed.catalog import Catalog
 from hub.feed.view import Aggregate
 
 __all__ = [
-    "AGGREGATE", "COLUMNS", "DEVICES", "FEED", "HISTORY", "INTERVAL", "LATEST", "MAX_INTERVAL",
-    "METRICS", "PARTIAL", "SECONDS", "SEQ", "SINCE", "Parameter",
+    "AGGREGATE", "COLUMNS", "DEVICES", "FEED", "FORMAT", "HISTORY", "INTERVAL", "LATEST",
+    "MAX_INTERVAL", "METRICS", "PARTIAL", "SECONDS", "SEQ", "SINCE", "Parameter", "PastFormat",
 ]  # fmt: skip
 
 MAX_INTERVAL: Final = 3600
@@ -35,6 +36,14 @@ _TIMESTAMP: Final = re.compile(
     r"(Z|[+-][0-9]{2}:[0-5][0-9])",  # Python would take +00:99
     re.ASCII,
 )
+
+
+class PastFormat(StrEnum):
+    """How an answer about the past is written."""
+
+    COLUMNS = "columns"
+    ROWS = "rows"
+    CSV = "csv"
 
 
 class Parameter(Protocol):
@@ -259,6 +268,12 @@ DEVICES: Final = _Devices(
 )
 SECONDS: Final = _Seconds("seconds", "How much of the past, in seconds.", default=300)
 
+FORMAT: Final = _Choice(
+    "format",
+    "How the past is written: a list for each family, an object for each time, or CSV.",
+    {form.value: form for form in PastFormat},
+)
+
 FEED: Final[tuple[Parameter, ...]] = (
     METRICS, INTERVAL, AGGREGATE, HISTORY, SINCE, PARTIAL, SEQ, DEVICES,
 )  # fmt: skip
@@ -267,5 +282,5 @@ FEED: Final[tuple[Parameter, ...]] = (
 LATEST: Final[tuple[Parameter, ...]] = (METRICS, INTERVAL, AGGREGATE, PARTIAL, DEVICES)
 """Parameters of a request for the latest message."""
 
-COLUMNS: Final[tuple[Parameter, ...]] = (SECONDS, METRICS, INTERVAL, AGGREGATE, DEVICES)
-"""Parameters of a request for the past in columns."""
+COLUMNS: Final[tuple[Parameter, ...]] = (SECONDS, METRICS, INTERVAL, AGGREGATE, DEVICES, FORMAT)
+"""Parameters of a request for the past."""

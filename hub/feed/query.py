@@ -23,12 +23,13 @@ from hub.feed.parameters import (
     SECONDS,
     SEQ,
     Parameter,
+    PastFormat,
 )
 from hub.feed.view import Aggregate, View
 
 __all__ = [
     "COLUMNS", "FEED", "FEED_PATH", "LATEST", "MAX_INTERVAL", "RESTRICTED_FEED_PATH", "FeedQuery",
-    "Parameter", "build_query", "parse", "read",
+    "Parameter", "PastFormat", "build_query", "parse", "read",
 ]  # fmt: skip
 
 FEED_PATH: Final = "/api/system/metrics"
@@ -45,11 +46,13 @@ class FeedQuery:
         view: what to see.
         history: seconds of the past to see first.
         since: the time, in Unix seconds, after which to begin; excludes ``history``.
+        format: how an answer about the past is written.
     """
 
     view: View
     history: int = 0
     since: float | None = None
+    format: PastFormat = PastFormat.COLUMNS
 
 
 def parse(query: bytes, parameters: Sequence[Parameter], catalog: Catalog) -> FeedQuery:
@@ -88,7 +91,8 @@ def read(given: Mapping[str, str], parameters: Sequence[Parameter], catalog: Cat
         seq=values.get("seq", False),
         devices=catalog.select(metrics, values.get("devices")),
     )
-    return FeedQuery(view, _stretch(values, known, catalog), values.get("since"))
+    past = values.get("format", PastFormat.COLUMNS)
+    return FeedQuery(view, _stretch(values, known, catalog), values.get("since"), past)
 
 
 def build_query(

@@ -15,9 +15,9 @@ from hub.feed.hub import Hub
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
 from hub.sampling.identity import machine_identity
 from hub.web.asyncapi import asyncapi
-from hub.web.columns import check_size, encode_columns
 from hub.web.entry import Entry, Way
 from hub.web.openapi import openapi
+from hub.web.past import MEDIA_TYPES, check_size, encode_past
 from hub.web.prometheus import Telemetry
 from hub.web.version import installed_version
 
@@ -74,18 +74,17 @@ class FeedAPI:
         return JSONResponse({"error": "this feed takes a WebSocket"}, 426, headers)
 
     async def history(self, request: Request) -> Response:
-        """Answer with the past of a view in columns, one of timestamps and one for each metric."""
+        """Answer with the past of a view: in columns, in rows, or as CSV."""
         query, _ = self._entry.enter(request.scope, self._HISTORY)
         check_size(self._hub.history, query.view, query.history)
-        columns = self._columns(query)
-        return StreamingResponse(columns, 200, {"Cache-Control": "no-cache"}, "application/json")
+        headers, media_type = {"Cache-Control": "no-cache"}, MEDIA_TYPES[query.format]
+        return StreamingResponse(self._past(query), 200, headers, media_type)
 
-    async def _columns(self, query: FeedQuery) -> AsyncIterator[bytes]:
-        """Encode the columns piece by piece, as fast as the client takes them."""
-        hub, view = self._hub, query.view
-        metrics = hub.catalog().named(view.metrics)
-        columns = encode_columns(hub.history, view, metrics, query.history)
-        async for piece in hub.slicer.iterate(columns):
+    async def _past(self, query: FeedQuery) -> AsyncIterator[bytes]:
+        """Encode an answer piece by piece, as fast as the client takes it."""
+        hub = self._hub
+        metrics = hub.catalog().named(query.view.metrics)
+        async for piece in hub.slicer.iterate(encode_past(hub.history, query, metrics)):
             yield piece
 
     async def info(self, _request: Request) -> Response:

@@ -83,9 +83,13 @@ def _latest(catalog: Catalog) -> Object:
 
 
 def _history(catalog: Catalog) -> Object:
-    content = {"application/json": {"schema": refs("Columns")[0]}}
+    rows = {"type": "array", "items": refs("Sample")[0]}
+    content = {
+        "application/json": {"schema": {"oneOf": [*refs("Columns"), rows]}},
+        "text/csv": {"schema": {"type": "string"}},
+    }
     responses = {"200": {"description": "The past, oldest first.", "content": content}}
-    return _operation("history", "The past in columns", COLUMNS, catalog, responses)
+    return _operation("history", "The past", COLUMNS, catalog, responses)
 
 
 def _stream(catalog: Catalog) -> Object:

@@ -158,6 +158,7 @@ def _check_rewritten(query: FeedQuery, parameters: Sequence[Parameter], catalog:
         **({"devices": ",".join(_devices(query))} if view.devices else {}),
         "seconds": str(query.history),
         "history": str(query.history),
+        "format": query.format.value,
     }
     known = {parameter.name for parameter in parameters}
     kept = {name: text for name, text in words.items() if name in known}
@@ -166,6 +167,7 @@ def _check_rewritten(query: FeedQuery, parameters: Sequence[Parameter], catalog:
     again = parse(urlencode(kept).encode(), parameters, catalog)
     assert again.view == view
     assert again.history == query.history
+    assert again.format == query.format
 
 
 def _devices(query: FeedQuery) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gc
+import io
 import json
 import platform
 import re
@@ -20,9 +22,11 @@ import pytest
 
 from hub import Hub, InvalidValue, Metric, Settings, create_app
 from hub.feed.history import History
+from hub.feed.query import FeedQuery, PastFormat
 from hub.feed.view import View
-from hub.sampling.snapshot import Snapshot
-from hub.web.columns import MOST_BYTES, check_size, encode_columns
+from hub.sampling.snapshot import Failure, Snapshot
+from hub.web.columns import encode_columns
+from hub.web.past import MEDIA_TYPES, MOST_BYTES, check_size, encode_past
 from tests.support.clients import (
     DEFAULT_MESSAGE,
     TIMESTAMP,
@@ -467,12 +471,12 @@ def test_an_answer_that_would_be_too_large_is_refused_and_says_how_much_may_be()
     assert 400 < fitting < 430
     check_size(history, OWN, fitting)
     check_size(history, View(("own",), ticks=10), 999)
-    sizes = map(len, filter(None, encode_columns(history, OWN, METRICS, fitting)))
+    sizes = map(len, filter(None, encode_past(history, FeedQuery(OWN, fitting), METRICS)))
     assert 0.9 * MOST_BYTES < sum(sizes) <= MOST_BYTES
 
 
 def test_an_answer_that_has_become_larger_than_it_may_be_ends() -> None:
-    answer = encode_columns(large(1000, 20_000), OWN, METRICS, 999)
+    answer = encode_past(large(1000, 20_000), FeedQuery(OWN, 999), METRICS)
     with pytest.raises(RuntimeError, match="an answer has become larger than"):
         b"".join(filter(None, answer))
 
@@ -540,3 +544,53 @@ async def test_members_are_chosen_by_globs(server: ServerProcess) -> None:
     refused = await get(server, f"{PATH}?metrics=disks&devices=cpu:0")
     assert refused.status_code == 400
     assert strict_json(refused.text)["parameter"] == "devices"
+
+
+# Formats
+
+
+MEMBERS = View(("cpu", "load", "disks"))
+FAMILIES = {name: Metric(name, int) for name in MEMBERS.metrics}
+
+
+def some_past() -> History:
+    history = History(10)
+    for tick, readings in enumerate((
+        {"cpu": 1.5, "load": [0.5, 1.0], "disks": {"/": 5, "/a,b": True}},
+        {"cpu": Failure("gone"), "disks": {"/home": "x"}},
+    )):  # fmt: skip
+        history.append(Snapshot(tick, tick, float(tick), readings))  # type: ignore[arg-type]
+    return history
+
+
+def written(history: History, form: PastFormat) -> str:
+    pieces = encode_past(history, FeedQuery(MEMBERS, 10, format=form), FAMILIES)
+    return b"".join(filter(None, pieces)).decode()
+
+
+def test_the_past_comes_in_rows() -> None:
+    first, second = json.loads(written(some_past(), PastFormat.ROWS))
+    assert first == {
+        "timestamp": "1970-01-01T00:00:00.000000+00:00",
+        "cpu": 1.5, "load": [0.5, 1.0], "disks": {"/": 5, "/a,b": True},
+    }  # fmt: skip
+    assert (second["cpu"], second["load"], second["disks"]) == (None, None, {"/home": "x"})
+    assert written(History(10), PastFormat.ROWS) == "[]"
+
+
+def test_the_past_comes_as_csv_with_a_column_for_each_member() -> None:
+    lines = list(csv.reader(io.StringIO(written(some_past(), PastFormat.CSV))))
+    assert lines == [
+        ["timestamp", "cpu", "load.0", "load.1", "disks./", "disks./a,b", "disks./home"],
+        ["1970-01-01T00:00:00.000000+00:00", "1.5", "0.5", "1.0", "5", "true", ""],
+        ["1970-01-01T00:00:01.000000+00:00", "", "", "", "", "", "x"],
+    ]
+    assert written(History(10), PastFormat.CSV) == "timestamp,cpu,load,disks\r\n"
+
+
+async def test_every_format_has_its_media_type(server: ServerProcess) -> None:
+    for form, media_type in MEDIA_TYPES.items():
+        answer = await get(server, f"{HISTORY}?seconds=2&metrics=cpu&format={form}")
+        assert answer.headers["content-type"].partition(";")[0] == media_type
+    refused = await get(server, f"{HISTORY}?format=xml")
+    assert refused.status_code == 400
