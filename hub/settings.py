@@ -18,6 +18,7 @@ __all__ = ["RELATIVE_TO", "Settings"]
 
 RELATIVE_TO: Final = ("auto", "host", "container")
 
+_NAME_LENGTH: Final = 253  # as long as a host's may be
 _TOKEN: Final = re.compile(r"[!-+\--~]{1,256}", re.ASCII)  # visible, and no comma
 
 
@@ -39,6 +40,7 @@ class Settings:
             ``network:eth*,!docker*``. File systems that it excludes are not asked at all.
         relative_to: what ``cpu`` and ``memory`` are shares of: of the ``host``, of the limits of
             the ``container`` in which the hub runs, or (``auto``) of its limits if it has any.
+        name: what the machine is called where clients ask; by default its own name.
         identity: whether clients may ask what machine this is.
         views: how many different views may be live at once, 1 to 65536; each costs an encoding
             at every tick, however many subscribers share it.
@@ -67,6 +69,7 @@ class Settings:
     history_bytes: int = 32 * 1024 * 1024
     devices: tuple[str, ...] = ()
     relative_to: str = "auto"
+    name: str | None = None
     identity: bool = True
     views: int = 256
     queue: int = 8
@@ -93,6 +96,8 @@ class Settings:
         if self.relative_to not in RELATIVE_TO:
             rule = f"one of {', '.join(RELATIVE_TO)}"
             raise InvalidValue("relative_to", rule, self.relative_to)
+        if self.name is not None:
+            _check_name("name", self.name)
         if not isinstance(self.identity, bool):
             raise InvalidValue("identity", "True or False", self.identity)
         _check_each("devices", self.devices, lambda _, text: text)
@@ -129,6 +134,11 @@ def _check_each(name: str, values: object, check: Callable[[str, str], object]) 
         if not isinstance(value, str):
             raise InvalidValue(name, "a tuple of text", type(value).__name__)
         check(name, value)
+
+
+def _check_name(name: str, value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= _NAME_LENGTH or not value.isprintable():
+        raise InvalidValue(name, f"1 to {_NAME_LENGTH} characters that can be printed", value)
 
 
 def _check_token(name: str, token: str) -> None:

@@ -241,6 +241,7 @@ def flags() -> tuple[Flag, ...]:
         "history": (float, "seconds of the past that are kept for clients that ask for it"),
         "history_bytes": (int, "memory that the past may take; the oldest goes first"),
         "devices": (_split, "members of families to show, such as network:eth*,!docker*"),
+        "name": (str, "what the machine is called; by default its own name"),
         "relative_to": (str, f"what cpu and memory are shares of: {', '.join(RELATIVE_TO)}"),
         "views": (int, "different views that may be live at once"),
         "queue": (int, "frames held for a client that does not keep up"),

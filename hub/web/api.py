@@ -97,6 +97,7 @@ class FeedAPI:
         except OSError as error:
             return JSONResponse({"error": str(error)}, 503, _RETRY_AFTER)
         families = self._hub.catalog().names
+        identity["name"] = self._hub.settings.name or identity["name"]
         body = {**identity, "version": installed_version(), "families": families}
         return JSONResponse(body, 200, {"Cache-Control": "no-cache"})
 

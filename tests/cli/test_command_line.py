@@ -79,6 +79,8 @@ BAD_VALUES: Final = [
         "eth0",
         "lists of globs, each begun by a family that has members, as in network:eth*,!docker*",
     ),
+    ("name", "", "1 to 253 characters that can be printed"),
+    ("name", "two\nlines", "1 to 253 characters that can be printed"),
     ("relative_to", "guest", "one of auto, host, container"),
     ("trusted_proxies", "nginx", PROXIES),
     (

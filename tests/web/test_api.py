@@ -518,6 +518,13 @@ async def test_the_hub_tells_what_machine_it_is_on(server: ServerProcess) -> Non
     assert "processes" not in info["families"]
 
 
+async def test_the_machine_can_be_called_otherwise() -> None:
+    hub = Hub(Settings(name="rack 7"), collector=FakeCollector())
+    transport = httpx2.ASGITransport(create_app(hub=hub))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        assert (await http.get("/api/system/info")).json()["name"] == "rack 7"
+
+
 async def test_what_machine_it_is_can_be_kept_private() -> None:
     hub = Hub(Settings(identity=False), collector=FakeCollector())
     transport = httpx2.ASGITransport(create_app(hub=hub))
