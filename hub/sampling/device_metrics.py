@@ -69,6 +69,7 @@ def _file_systems(devices: Mapping[str, Selection]) -> Iterator[Metric]:
         precision=Precision.TENTH,
         description="Used space of each local file system, in percent, by mount point.",
         schema=_by_device(PERCENT),
+        unit="percent",
         convention="system.filesystem.utilization",
     )
     sizes = FileSystems(_bytes, table, devices.get("disks_bytes", USUAL).over(selection))
@@ -81,6 +82,7 @@ def _file_systems(devices: Mapping[str, Selection]) -> Iterator[Metric]:
         description="Size of each local file system, what is used of it and what is free for "
         "unprivileged users, in bytes, by mount point.",
         schema=_by_device(object_of(dict.fromkeys(_BYTES, AMOUNT))),
+        unit="bytes",
         convention="system.filesystem.usage",
     )
 
@@ -144,6 +146,7 @@ def _temperatures() -> Metric:
             "exclusiveMinimum": _ABSOLUTE_ZERO,
             "maximum": _MELTING,
         }),
+        unit="degrees Celsius",
         convention="hw.temperature",
     )  # fmt: skip
 

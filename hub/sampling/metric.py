@@ -77,6 +77,7 @@ class Metric:
         description: what it says and in which unit, for the machine-readable contract.
         schema: JSON Schema of its values, for the same; an empty one allows any. A value that
             breaks it is a failure.
+        unit: of its numbers, where they all have the same, such as ``percent`` or ``bytes``.
         convention: what OpenTelemetry's semantic conventions call it.
         counts: names of members that only count up: over a longer interval they are the last.
         totals: returns what each of its devices had counted in all when it was last collected,
@@ -98,6 +99,7 @@ class Metric:
     precision: Rounding | None = None
     description: str = ""
     schema: Mapping[str, object] = field(default_factory=dict, compare=False)
+    unit: str = ""
     convention: str = ""
     counts: frozenset[str] = frozenset()
     totals: Callable[[], Totals] | None = None

@@ -24,6 +24,7 @@ __all__ = ["missing_extras", "standard_metrics"]
 
 _MEMORY_FIELDS: Final = ("total", "available", "used", "free")
 _OF_CONTAINER: Final = "what this container may have"
+_CONTAINED: Final = {**PERCENT, "x-relative-to": "container"}
 
 
 def standard_metrics(
@@ -81,7 +82,14 @@ def _cpu() -> Metric:
 def _contained_cpu(group: ControlGroup) -> Metric:
     meter = ContainerProcessorMeter(group, psutil.cpu_count)
     text = f"Use of the processor time of {_OF_CONTAINER}, in percent, since the sample before."
-    return _percentage("cpu", meter.collect, text, "container.cpu.usage", prime=meter.prime)
+    return _percentage(
+        "cpu",
+        meter.collect,
+        text,
+        "container.cpu.usage",
+        prime=meter.prime,
+        schema=_CONTAINED,
+    )
 
 
 def _memory_percent() -> Metric:
@@ -96,7 +104,11 @@ def _memory_percent() -> Metric:
 def _contained_memory(group: ControlGroup) -> Metric:
     text = f"Memory in use of {_OF_CONTAINER}, in percent."
     return _percentage(
-        "memory", ContainerMemoryMeter(group).collect, text, "container.memory.usage"
+        "memory",
+        ContainerMemoryMeter(group).collect,
+        text,
+        "container.memory.usage",
+        schema=_CONTAINED,
     )
 
 
@@ -107,6 +119,7 @@ def _percentage(
     convention: str,
     *,
     prime: Callable[[], object] | None = None,
+    schema: Mapping[str, object] = PERCENT,
 ) -> Metric:
     return Metric(
         name,
@@ -115,7 +128,8 @@ def _percentage(
         always=True,
         precision=Precision.TENTH,
         description=description,
-        schema=PERCENT,
+        schema=schema,
+        unit="percent",
         convention=convention,
     )
 
@@ -146,6 +160,7 @@ def _processors() -> Iterator[Metric]:
         precision=Precision.TENTH,
         description="What all processors spend their time with, in percent, by mode.",
         schema=object_of(dict.fromkeys(ModeMeter.MODES, PERCENT), optional=True),
+        unit="percent",
         convention="system.cpu.time",
         totals=lambda: {"": modes.totals()},
     )
@@ -157,6 +172,7 @@ def _processors() -> Iterator[Metric]:
         precision=Precision.TENTH,
         description="Use of each logical processor, in percent; 0 while it is offline.",
         schema={"type": "array", "items": PERCENT},
+        unit="percent",
         convention="system.cpu.utilization",
     )
     yield Metric(
@@ -166,6 +182,7 @@ def _processors() -> Iterator[Metric]:
         precision=Precision.HUNDREDTH,
         description="Mean number of processes that run or wait, over 1, 5 and 15 minutes.",
         schema={"type": "array", "items": AMOUNT, "minItems": 3, "maxItems": 3},
+        unit="processes",
         convention="system.cpu.load_average.1m",
     )
 
@@ -184,6 +201,7 @@ def _memory() -> Iterator[Metric]:
         precision=Precision.WHOLE,
         description="Memory in bytes.",
         schema=object_of(dict.fromkeys(_MEMORY_FIELDS, AMOUNT)),
+        unit="bytes",
         convention="system.memory.usage",
     )
 
@@ -203,6 +221,7 @@ def _pressure() -> Metric:
         description="Share of the last 10 seconds in which some tasks, or all, had to wait for "
         "processors, memory or disks, in percent; empty where the kernel does not tell.",
         schema=object_of(dict.fromkeys(("cpu", "memory", "io"), stalls), optional=True),
+        unit="percent",
         convention="system.linux.psi.pressure",
     )
 
@@ -269,6 +288,7 @@ def _uptime() -> Metric:
         precision=Precision.TENTH,
         description="Seconds since the machine was started.",
         schema=AMOUNT,
+        unit="seconds",
         convention="system.uptime",
     )
 

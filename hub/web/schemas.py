@@ -70,11 +70,13 @@ def _sample(catalog: Catalog) -> Object:
 def family(metric: Metric) -> Object:
     """Return the schema of a metric's values, which may be null.
 
-    Beside it stands what OpenTelemetry's semantic conventions call the metric.
+    Beside it stand their unit, and what OpenTelemetry's semantic conventions call the metric.
     """
     schema: Object = {}
     if metric.description:
         schema["description"] = metric.description
+    if metric.unit:
+        schema["x-unit"] = metric.unit
     if metric.convention:
         schema["x-opentelemetry"] = metric.convention
     if metric.schema:

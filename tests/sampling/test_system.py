@@ -249,3 +249,10 @@ async def test_whatever_psutil_raises_fails_its_families_for_as_long_as_it_does(
     collector.close()
     assert [name for name in found if name != "gpu"] == FAMILIES
     assert not [name for name, one in found.items() if isinstance(one, Failure)]
+
+
+def test_units_are_told_where_all_numbers_of_a_family_have_the_same() -> None:
+    told = {name: metric.unit for name, metric in metrics().items() if metric.unit}
+    assert told["cpu"] == told["disks"] == told["pressure"] == "percent"
+    assert told["memory_bytes"] == told["disks_bytes"] == "bytes"
+    assert "network" not in told
