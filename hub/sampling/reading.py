@@ -70,19 +70,17 @@ def _member(metric: Metric, raw: object) -> Value | Failure | None:
 
 
 def _deltas(raw: object) -> DeviceDeltas | Incomplete:
-    value = raw.value if isinstance(raw, Incomplete) else raw
+    value, failures = (raw.value, raw.failures) if isinstance(raw, Incomplete) else (raw, {})
     if not isinstance(value, DeviceDeltas):
         raise ValueError(f"a {type(raw).__name__} is not a DeviceDeltas")  # noqa: TRY004 # as the rest
-    named = _with_clean_names(value)
-    return Incomplete(named, raw.failures) if isinstance(raw, Incomplete) else named
+    names = clean_names(dict.fromkeys([*value.devices, *failures]))
+    named = _renamed(value, names)
+    return Incomplete(named, {names[n]: one for n, one in failures.items()}) if failures else named
 
 
-def _with_clean_names(deltas: DeviceDeltas) -> DeviceDeltas:
-    if all(map(str.isascii, deltas.devices)):
-        return deltas
-    names = clean_names(deltas.devices)
+def _renamed(deltas: DeviceDeltas, names: Mapping[object, str]) -> DeviceDeltas:
     devices = {names[name]: delta for name, delta in deltas.devices.items()}
-    usual = deltas.usual
-    if usual is not None:
+    usual = deltas.usual  # which stays the same object, as many snapshots keep it
+    if usual is not None and any(name != clean for name, clean in names.items()):
         usual = frozenset(names[name] for name in usual if name in names)
     return replace(deltas, devices=devices, usual=usual)

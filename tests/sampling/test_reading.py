@@ -87,6 +87,24 @@ def test_names_that_differ_only_in_bytes_that_are_no_text_stay_two() -> None:
     assert reading.value.usual == frozenset({"\\xe9"})
 
 
+def test_what_has_failed_is_named_as_cleanly_as_the_rest() -> None:
+    delta = CounterDelta(1.0, (1,))
+    deltas = DeviceDeltas(("x",), "devices", delta, {"\udce9": delta})
+    raw = Incomplete(deltas, {"\udce8": failed("gone"), "a": failed("gone")})
+    reading = reading_of(Metric("network", int, kind=Kind.RATE), raw)
+    assert isinstance(reading, Incomplete)
+    assert reading.failures == {"\\xe8": failed("gone"), "a": failed("gone")}
+
+
+def test_devices_that_are_usual_are_kept_as_one_object() -> None:
+    delta, usual = CounterDelta(1.0, (1,)), frozenset({"a"})
+    deltas = DeviceDeltas(("x",), "devices", delta, {"a": delta, "b": delta}, usual)
+    reading = reading_of(Metric("network", int, kind=Kind.RATE), deltas)
+    assert isinstance(reading, DeviceDeltas)
+    assert reading == deltas
+    assert reading.usual is usual
+
+
 def test_a_schema_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(InvalidValue, match="metric schema must be a JSON Schema"):
         Metric("own", int, schema={"type": "nonsense"})
