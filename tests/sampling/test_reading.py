@@ -42,6 +42,13 @@ def test_only_where_all_members_have_failed_has_the_family() -> None:
     assert reading_of(DISKS, {}) == {}
 
 
+def test_a_family_s_failure_is_a_short_line_whatever_its_members_are_called() -> None:
+    reading = reading_of(DISKS, {"/mnt/\x1b\n" + "x" * 250: -1})
+    assert isinstance(reading, Failure)
+    assert reading.cause.startswith("/mnt/? xxx")
+    assert len(reading.cause) == 200
+
+
 def test_a_value_that_breaks_its_schema_is_refused_with_the_value() -> None:
     memory = Metric("memory", int, schema=PERCENT)
     with pytest.raises(ValueError, match=r"^130 must be smaller than or equal to 100$"):
