@@ -48,15 +48,20 @@ class Precision(Enum):
         return _rounded(value, _RULES[self])
 
 
+def _to_whole(number: float) -> float:
+    """Round a number; one of more than 64 bits is whole, and as an ``int`` could not be encoded."""
+    return round(number) if abs(number) < 2**63 else number
+
+
 def _rate(number: float) -> float:
     short = float(f"{number:.3g}")
-    return short if abs(short) < 10 else round(number)
+    return short if abs(short) < 10 else _to_whole(number)
 
 
 _RULES: Final[dict[Precision, Callable[[float], float]]] = {
     Precision.TENTH: lambda number: round(number, 1),
     Precision.HUNDREDTH: lambda number: round(number, 2),
-    Precision.WHOLE: round,
+    Precision.WHOLE: _to_whole,
     Precision.RATE: _rate,
     Precision.MICRO: lambda number: round(number, 6),
 }

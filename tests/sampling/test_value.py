@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,13 @@ def test_what_is_no_fraction_stays_as_it_is(value: Value) -> None:
 def test_every_number_of_a_value_is_rounded() -> None:
     value: Value = {"a": [1.25, None, {"b": 2.249}], "c": None, "name": "x"}
     assert Precision.TENTH.round(value) == {"a": [1.2, None, {"b": 2.2}], "c": None, "name": "x"}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(Precision))
+def test_what_is_rounded_can_be_encoded_whatever_it_was(
+    number: float, precision: Precision
+) -> None:
+    orjson.dumps(precision.round(number))
 
 
 @given(st.floats(0, 1e12), st.sampled_from(Precision))
