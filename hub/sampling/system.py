@@ -69,7 +69,7 @@ def _of_container_or_host(relative_to: str, group: ControlGroup) -> Iterator[Met
 def _is_limited(limit: Callable[[], float | None]) -> bool:
     try:
         return limit() is not None
-    except (OSError, RuntimeError):  # then the family ``container`` says what is wrong
+    except Exception:  # psutil's too; then the family ``container`` says what is wrong
         return False
 
 

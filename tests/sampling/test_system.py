@@ -16,6 +16,7 @@ import pytest
 
 from hub import Metric, Settings
 from hub.clock import SystemClock
+from hub.sampling.cgroup import ControlGroup
 from hub.sampling.collector import ThreadCollector
 from hub.sampling.metric import Kind, OneByOne
 from hub.sampling.reading import member_reading, members_reading, reading_of
@@ -224,6 +225,15 @@ def failing(error: BaseException | None) -> Callable[..., None]:
             raise error
 
     return call
+
+
+@pytest.mark.parametrize("error", [psutil.Error(), KeyError("MemTotal"), OSError(5, "error")])
+def test_what_fails_while_limits_are_looked_up_is_left_to_the_families(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cpu_limit", "memory_limit"):
+        monkeypatch.setattr(ControlGroup, name, failing(error))
+    assert [name for name in metrics() if name != "gpu"] == FAMILIES
 
 
 @pytest.mark.parametrize("call", CALLS)
