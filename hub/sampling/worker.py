@@ -147,10 +147,10 @@ class Worker:
     def _do_each(self, batch: Batch, metric: Metric, members: OneByOne) -> bool:
         try:
             names = clean_names(members.members)
-        except ValueError as error:
+            listed = {names[name]: read for name, read in members.members.items()}
+        except BaseException as error:  # they may be anything
             batch.readings[metric.name] = Failure.of(error)
             return True
-        listed = {names[name]: read for name, read in members.members.items()}
         batch.listed[metric.name] = listed
         jobs = (Job(metric, member) for member in islice(listed.items(), MOST_MEMBERS))
         return all(self._do(batch, job) for job in jobs if job.key not in batch.skip)

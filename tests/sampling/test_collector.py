@@ -723,11 +723,20 @@ async def test_of_very_many_members_the_rest_is_not_even_read(collector: ThreadC
     assert reading.failures == {"other": Failure("6 more than 64 are left out")}
 
 
-async def test_members_whose_names_are_no_text_fail_their_metric(
-    collector: ThreadCollector,
+@pytest.mark.parametrize(
+    ("members", "cause"),
+    [
+        ({1: int}, "a int is not a JSON key"),
+        (None, "'NoneType' object is not iterable"),
+        (["a"], "'list' object has no attribute 'items'"),
+    ],
+)
+async def test_members_that_are_none_fail_their_metric_and_no_other(
+    collector: ThreadCollector, members: object, cause: str
 ) -> None:
-    metric = Metric("odd", lambda: OneByOne({1: int}))  # type: ignore[dict-item] # on purpose
-    assert await collector.collect([metric]) == {"odd": Failure("a int is not a JSON key")}
+    metric = Metric("odd", lambda: OneByOne(members))  # type: ignore[arg-type] # on purpose
+    found = await collector.collect([metric, Metric("z", lambda: 26)])
+    assert found == {"odd": Failure(cause), "z": 26}
 
 
 async def test_members_can_be_read_in_the_background(collector: ThreadCollector) -> None:
