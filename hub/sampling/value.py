@@ -160,9 +160,7 @@ def _replaced(text: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    if name.isascii():
-        return name
-    try:
+    try:  # also of plain names, which may be of a class of an application's own, such as StrEnum
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
         return _replaced(name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import pytest
 
@@ -92,6 +93,19 @@ def test_names_that_differ_only_in_bytes_that_are_no_text_stay_two() -> None:
     assert isinstance(reading.value, DeviceDeltas)
     assert reading.value.devices == {"\\xe9": delta}
     assert reading.value.usual == frozenset({"\\xe9"})
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+def test_names_may_be_of_a_class_of_their_own() -> None:
+    assert reading_of(DISKS, {Colour.RED: 5.0}) == {"red": 5.0}
+    delta = CounterDelta(1.0, (1,))
+    deltas = DeviceDeltas(("x",), "devices", delta, {Colour.RED: delta})
+    reading = reading_of(Metric("network", int, kind=Kind.RATE), deltas)
+    assert isinstance(reading, DeviceDeltas)
+    assert [type(name) for name in reading.devices] == [str]
 
 
 def test_what_has_failed_is_named_as_cleanly_as_the_rest() -> None:
