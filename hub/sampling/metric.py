@@ -107,8 +107,10 @@ class Metric:
     """The schema, to hold values to it."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        found = _NAME.fullmatch(self.name)
+        if found is None:
             raise InvalidValue("metric name", "a lower-case word (a-z, 0-9, _)", self.name)
+        object.__setattr__(self, "name", found[0])  # plain text, also where it was a StrEnum's
         if self.name in _RESERVED:
             raise InvalidValue("metric name", "no word of the message format", self.name)
         object.__setattr__(self, "rule", Schema(self.schema))

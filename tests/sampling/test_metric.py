@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 
 import orjson
@@ -18,6 +19,14 @@ from hub.sampling.value import plain_value
 def test_a_metric_needs_a_name_that_is_a_plain_word(name: str) -> None:
     with pytest.raises(InvalidValue, match="metric name must be a lower-case word"):
         Metric(name, lambda: 1)
+
+
+class Family(StrEnum):
+    QUEUE = "queue"
+
+
+def test_a_name_is_plain_text_whatever_it_was_given_as() -> None:
+    assert type(Metric(Family.QUEUE, int).name) is str
 
 
 @pytest.mark.parametrize("name", ["error", "errors", "seq", "timestamp"])
