@@ -115,7 +115,7 @@ def plain_value(raw: object, depth: int = 0) -> Value:
         case numbers.Integral():
             return _whole(int(raw))
         case numbers.Real():
-            return _finite(float(raw))
+            return _finite(raw)
         case Mapping():
             names = _clean(raw, _replaced)
             return {names[key]: _nullable(item, depth) for key, item in raw.items()}
@@ -176,7 +176,11 @@ def _whole(number: int) -> int:
     return number
 
 
-def _finite(number: float) -> float:
+def _finite(raw: numbers.Real) -> float:
+    try:
+        number = float(raw)
+    except OverflowError:  # a fraction, for instance
+        raise ValueError("a number that is too large") from None
     if not math.isfinite(number):
         raise ValueError(f"{number} is not a finite number")
     return number

@@ -45,6 +45,7 @@ def test_a_metric_cannot_take_a_word_of_the_message_format(name: str) -> None:
         (object(), "a object is not a JSON value"),
         ({1: 2}, "a int is not a JSON key"),
         (2**63, "a whole number of more than 64 bits"),
+        (Fraction(10) ** 400, "a number that is too large"),
         (b"bytes", "a bytes is not a JSON value"),
     ],
 )
