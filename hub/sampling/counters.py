@@ -110,7 +110,10 @@ class CounterMeter:
         names = self._last.counts.keys()
         counted, usual = self._counted(names), self._usual(names)
         total = self._sum(seconds, [counts for name, counts in growth.items() if name in counted])
-        shown = self._shown = self._ranking.choose(growth, seconds, usual)
+        shown = self._ranking.choose(growth, seconds, usual)
+        if len(shown) < len(growth):
+            shown -= {REST}  # a device of that very name is among the rest
+        self._shown = shown
         idle = self._sum(seconds, ())  # most devices are, and have this one in common
         devices = {
             name: CounterDelta(seconds, growth[name]) if any(growth[name]) else idle

@@ -237,3 +237,14 @@ def test_of_very_many_devices_the_most_active_are_shown_and_the_rest_is_one(
     assert deltas.total.counts == (sum(range(200)), 0)
     assert counters.meter.totals()["veth199"] == {"received": 199, "sent": 0}
     assert len(counters.meter.totals()) == 63
+
+
+def test_a_device_that_is_called_as_the_rest_is_part_of_it(counters: Counters) -> None:
+    names = [*(f"veth{number:03}" for number in range(70)), "other"]
+    counters.devices = dict.fromkeys(names, (0, 0))
+    counters.meter.prime()
+    counters.now += 1.0
+    counters.devices = {**dict.fromkeys(names, (1, 0)), "other": (1000, 0)}
+    deltas = counters.collect()
+    assert sum(delta.counts[0] for delta in deltas.devices.values()) == 1070
+    assert "other" not in counters.meter.totals()
