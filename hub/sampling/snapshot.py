@@ -222,7 +222,7 @@ class Snapshot:
         """Return how many bytes it takes in memory, about; ``beside`` one that shares some."""
         shared = {id(reading) for reading in beside.readings.values()} if beside else set()
         own = (reading for reading in self.readings.values() if id(reading) not in shared)
-        return _FIXED_SIZE + sum(map(_size, own))
+        return _FIXED_SIZE + getsizeof(self.readings) + sum(map(_size, own))
 
 
 def _is_same(one: object, other: object) -> bool:
@@ -236,23 +236,25 @@ def _is_same(one: object, other: object) -> bool:
     return one == other
 
 
-_FIXED_SIZE: Final = 400  # the snapshot's own numbers and its table of readings
-_WORD: Final = 8
+_FIXED_SIZE: Final = 300  # the snapshot, its numbers and its place in the history
+_NUMBER: Final = 32  # a whole number
 
 
 def _size(reading: object) -> int:
     """Return the size of a reading, but for texts that many share, such as names."""
     size = getsizeof(reading)
+    if isinstance(reading, float | int):  # as most are
+        return size
     if isinstance(reading, dict):
         return size + sum(map(_size, reading.values()))
     if isinstance(reading, list | tuple):
         return size + sum(map(_size, reading))
-    if isinstance(reading, CounterDelta):
-        return size + _size(reading.counts) + _WORD
     if isinstance(reading, DeviceDeltas):
-        devices = {id(delta): delta for delta in reading.devices.values()}  # many are idle alike
-        size += getsizeof(reading.devices) + sum(map(_size, devices.values()))
-        return size + _size(reading.total)
+        # There may be very many devices. Idle ones have one growth in common, and of each growth
+        # all numbers count the same.
+        total, devices = reading.total, reading.devices
+        growth = getsizeof(total) + getsizeof(total.counts) + _NUMBER * len(total.counts)
+        return size + getsizeof(devices) + growth * (1 + len(set(map(id, devices.values()))))
     if isinstance(reading, Incomplete):
         return size + _size(reading.value) + _size(reading.failures)
     return size + getsizeof(reading.cause) if isinstance(reading, Failure) else size

@@ -1,14 +1,24 @@
-"""The numbers of the windows that snapshots fall into."""
+"""The numbers of the windows that snapshots fall into, and the memory that they take."""
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
+import tracemalloc
+from itertools import accumulate, count, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.sampling.snapshot import Snapshot
+from hub.feed.history import History
+from hub.sampling.snapshot import (
+    CounterDelta,
+    DeviceDeltas,
+    Failure,
+    Incomplete,
+    Reading,
+    Snapshot,
+)
+from hub.sampling.value import Value
 
 FIRST = st.integers(0, 10**9)
 TICKS = st.integers(1, 100)
@@ -57,3 +67,60 @@ def test_a_clock_that_is_set_moves_a_window_s_number_by_one_at_most(
         number += step
         found = snapshot(number + shift, number).window_number(ticks)
         assert found in {number // ticks, number // ticks + (ticks > 1)}
+
+
+# Memory
+
+NAMES = ("read_bytes", "write_bytes", "read_count", "write_count")
+DEVICES = [f"device{number}" for number in range(64)]
+NUMBERS = count(1)
+
+
+def whole(least: int) -> int:
+    """Return a number that is an object of its own."""
+    return least + next(NUMBERS)
+
+
+def real() -> float:
+    return next(NUMBERS) / 7
+
+
+def deltas(devices: int, least: int) -> DeviceDeltas:
+    seconds = real()  # the same object for all, as they are read together
+
+    def delta() -> CounterDelta:
+        return CounterDelta(seconds, tuple(whole(least) for _ in NAMES))
+
+    return DeviceDeltas(NAMES, "devices", delta(), {name: delta() for name in DEVICES[:devices]})
+
+
+def members(devices: int) -> dict[str, Value | None]:
+    return {name: real() for name in DEVICES[:devices]}
+
+
+def readings(devices: int, least: int) -> dict[str, Reading]:
+    return {
+        "cpu": real(),
+        "memory": real(),
+        "memory_bytes": {name: whole(least) for name in NAMES},
+        "cores": [real() for _ in range(max(1, devices))],
+        "disks": Incomplete(members(devices), {"other": Failure(f"no more than {real()}")}),
+        "disks_bytes": {name: members(3) for name in DEVICES[:devices]},
+        "disk_io": deltas(devices, least),
+        "network": deltas(devices, least),
+        "swap": Failure(f"no answer within {real()} s"),
+    }
+
+
+@pytest.mark.parametrize("devices", [0, 1, 4, 64])
+@pytest.mark.parametrize("least", [1000, 2**30, 2**50])
+def test_the_memory_that_snapshots_take_is_told_but_for_a_fifth(devices: int, least: int) -> None:
+    history = History(100)
+    tracemalloc.start()
+    try:
+        for tick in range(1000, 1100):
+            history.append(Snapshot(tick, tick, tick + real(), readings(devices, least)))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * taken < history.bytes < 1.2 * taken
