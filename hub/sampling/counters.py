@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import sub
 from typing import Any, Final
 
 from hub.sampling.metric import Totals
@@ -108,7 +109,9 @@ class CounterMeter:
 
     def _deltas(self, growth: Mapping[str, tuple[int, ...]], seconds: float) -> DeviceDeltas:
         names = self._last.counts.keys()
-        counted, usual = self._counted(names), self._usual(names)
+        usual = self._usual(names)
+        # Where both are told in the same way, that is asked once: with many devices it takes long.
+        counted = usual if self._usual == self._counted else self._counted(names)
         total = self._sum(seconds, [counts for name, counts in growth.items() if name in counted])
         shown = self._ranking.choose(growth, seconds, usual)
         if len(shown) < len(growth):
@@ -137,7 +140,7 @@ def _growth(
     """Iterate over the devices that were there before, and whose counters did not go back."""
     for name, counts in now.items():
         if name in before:
-            growth = tuple(b - a for a, b in zip(before[name], counts, strict=True))
+            growth = tuple(map(sub, counts, before[name]))
             if min(growth) >= 0:
                 yield name, growth
 

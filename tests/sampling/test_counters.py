@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -248,3 +249,28 @@ def test_a_device_that_is_called_as_the_rest_is_part_of_it(counters: Counters) -
     deltas = counters.collect()
     assert sum(delta.counts[0] for delta in deltas.devices.values()) == 1070
     assert "other" not in counters.meter.totals()
+
+
+def test_which_devices_count_is_asked_once_where_the_same_are_shown() -> None:
+    asked: list[frozenset[str]] = []
+
+    def physical(names: Collection[str]) -> frozenset[str]:
+        asked.append(frozenset(names))
+        return frozenset(name for name in names if name.startswith("eth"))
+
+    now = count(1.0)
+    received = count(0, 100)
+    meter = CounterMeter(
+        lambda: {name: SimpleNamespace(received=next(received)) for name in ("eth0", "veth0")},
+        {"received": "received_per_second"},
+        "interfaces",
+        counted=physical,
+        usual=physical,
+        clock=lambda: next(now),
+    )
+    meter.prime()
+    for number in (1, 2):
+        deltas = meter.collect()
+        assert isinstance(deltas, DeviceDeltas)
+        assert (deltas.total.counts, deltas.usual) == ((200,), frozenset({"eth0"}))
+        assert asked == [{"eth0", "veth0"}] * number
