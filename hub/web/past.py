@@ -39,7 +39,8 @@ _ENCODERS: Final[Mapping[PastFormat, _Encode]] = {
     PastFormat.CSV: encode_csv,
 }
 
-_SAMPLES: Final = 16  # snapshots that are encoded to tell how large a row is
+_SAMPLES: Final = 4  # snapshots that are encoded to tell how large a row is: each may take a ms
+_CAUTION: Final = 0.95  # of what would just fit, as other rows may be larger than those
 
 
 def encode_past(
@@ -73,7 +74,8 @@ def check_size(history: History, view: View, seconds: int) -> None:
     step = max(1, (end - first) // _SAMPLES)
     row = max((_row_size(history[at], view) for at in range(end - 1, first - 1, -step)), default=1)
     if rows * row > MOST_BYTES:
-        fitting = math.floor(seconds * MOST_BYTES / (rows * row))
+        reach = min(seconds, history.seconds)  # they may ask for more than there is
+        fitting = math.floor(_CAUTION * reach * MOST_BYTES / (rows * row))
         rule = f"at most about {fitting}, or else fewer metrics or devices, or a longer interval"
         raise InvalidValue("seconds", f"{rule}: an answer has at most {MOST_BYTES} bytes", seconds)
 

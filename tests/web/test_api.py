@@ -468,7 +468,7 @@ def test_an_answer_that_would_be_too_large_is_refused_and_says_how_much_may_be()
     with pytest.raises(InvalidValue, match=r"^seconds must be at most about (\d+), ") as refused:
         check_size(history, OWN, 999)
     fitting = int(re.findall(r"about (\d+)", str(refused.value))[0])
-    assert 400 < fitting < 430
+    assert 380 < fitting < 420
     check_size(history, OWN, fitting)
     check_size(history, View(("own",), ticks=10), 999)
     sizes = map(len, filter(None, encode_past(history, FeedQuery(OWN, fitting), METRICS)))
