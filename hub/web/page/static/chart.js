@@ -9,6 +9,7 @@ import { indexAfter, indexNearest } from "./series.js";
 
 const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
 const ROWS = 4;
+const LOW = 100; // pixels of height below which the scale has but its ends
 const COLUMN_WIDTH = 75;
 
 /** A line has a gap where values are more than this many intervals apart. */
@@ -21,10 +22,15 @@ export class Chart {
   #labels;
   #format;
   #max;
+  #stacked;
   #svg;
   #lines;
-  #area = svg("path", { class: "area" });
+  #areas;
+  #legend = element("dl", { class: "legend" });
+  #entries;
   #readings;
+  #seen; // which lines have ever had a value
+  #shown; // the numbers of those in the legend
   #time = element("span", { class: "time" });
   #note = element("p", { class: "note", hidden: "" });
   #announcement = element("p", { class: "visually-hidden", "aria-live": "polite" });
@@ -39,23 +45,45 @@ export class Chart {
   /**
    * @param {HTMLElement} figure has a heading; the chart is added to it
    * @param {object} options
-   * @param {string[]} options.labels the names of its lines, up to three
+   * @param {string[]} options.labels the names of its lines, up to eight; see `rename`
    * @param {(value: number) => string} options.format turns a value into text
    * @param {number} [options.max] the top of the scale; by default it follows the values
+   * @param {boolean} [options.stacked] whether its values are parts of a whole, each on those before
    */
-  constructor(figure, { labels, format, max }) {
+  constructor(figure, { labels, format, max, stacked = false }) {
     this.#figure = figure;
-    this.#labels = labels;
     this.#format = format;
     this.#max = max;
+    this.#stacked = stacked;
+    this.#seen = labels.map(() => false);
     this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
+    this.#areas = (stacked ? labels : [""]).map((_, line) => svg("path", { class: `area area-${line + 1}` }));
     this.#svg = svg("svg", { role: "img" });
     const drawing = svg("g", { transform: "scale(0.1)" }); // see PathBuilder
-    drawing.append(this.#area, ...this.#lines);
+    const shapes = this.#lines.map((line, index) => [this.#areas[index], line].filter(Boolean));
+    // Of a stack the lower parts come last: what is nothing lies hidden under the part below it.
+    drawing.append(...(stacked ? shapes.reverse() : shapes).flat());
     this.#svg.append(this.#grid, drawing, this.#scale, this.#cursorLine);
     this.#readings = labels.map(() => element("dd", {}, "–"));
-    figure.append(legend(labels, this.#readings), this.#time, this.#svg, this.#note, this.#announcement);
+    this.rename(labels);
+    figure.append(this.#legend, this.#time, this.#svg, this.#note, this.#announcement);
+    if (stacked) figure.classList.add("stacked");
     this.#addListeners();
+  }
+
+  /** Whether none of its lines has ever had a value. */
+  get isEmpty() {
+    return !this.#seen.includes(true);
+  }
+
+  /** Name the lines: shortly, and in full if that is something else. Those left over have no name. */
+  rename(labels, titles = labels) {
+    this.#labels = labels;
+    this.#entries = labels.map((label, line) => {
+      const name = element("dt", { title: titles[line] }, label);
+      return element("div", { class: `entry entry-${line + 1}` }, name, this.#readings[line]);
+    });
+    this.#showLegend();
   }
 
   /**
@@ -67,9 +95,11 @@ export class Chart {
    */
   draw(series, columns, interval) {
     this.#lastDraw = { series, columns, interval };
+    this.#look(columns);
     const { width, height } = this.#size;
     if (!width || series.end === null) return;
-    const max = this.#max ?? roundUp(highest(columns));
+    const heights = this.#stacked ? stack(columns) : columns;
+    const max = this.#max ?? roundUp(highest(heights));
     const { start, end } = series;
     const bottom = height - MARGIN.bottom;
     const perMillisecond = plotWidth(width) / (end - start);
@@ -77,9 +107,11 @@ export class Chart {
     const x = (time) => MARGIN.left + (time - start) * perMillisecond;
     const y = (value) => bottom - value * perUnit;
     const scale = { first: indexAfter(series.times, start - 1), x, y, gap: 1000 * GAP * interval, bottom };
-    const traces = columns.map((values) => trace(series.times, values, scale));
-    this.#area.setAttribute("d", traces[0].area);
-    traces.forEach(({ line }, index) => this.#lines[index].setAttribute("d", line));
+    const traces = heights.map((values) => trace(series.times, values, scale));
+    traces.forEach(({ line, area }, index) => {
+      this.#lines[index].setAttribute("d", line);
+      this.#areas[index]?.setAttribute("d", area);
+    });
     this.#drawScale(max, end - start);
     this.#showValues();
   }
@@ -88,6 +120,20 @@ export class Chart {
   note(text) {
     this.#note.textContent = text;
     this.#note.hidden = !text;
+  }
+
+  /** Look which lines have values; a line that never had one is not in the legend. */
+  #look(columns) {
+    const found = columns.map((column, line) => this.#seen[line] || column.some((value) => value !== null));
+    if (found.join() === this.#seen.join()) return;
+    this.#seen = found;
+    this.#showLegend();
+  }
+
+  #showLegend() {
+    const named = this.#labels.flatMap((label, line) => (label ? [line] : []));
+    this.#shown = this.isEmpty ? named : named.filter((line) => this.#seen[line]);
+    this.#legend.replaceChildren(...this.#shown.map((line) => this.#entries[line]));
   }
 
   #addListeners() {
@@ -107,6 +153,7 @@ export class Chart {
   }
 
   #onKeyDown(event) {
+    if (event.target !== this.#figure) return; // but a list inside it
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
     if (event.key === "Escape") return this.#setCursor(null);
     if (!(event.key in steps) || !this.#lastDraw) return;
@@ -139,7 +186,7 @@ export class Chart {
     });
     this.#showCursor();
     const clock = CLOCK.format(series.times[index]);
-    const texts = this.#labels.map((label, line) => `${label} ${this.#readings[line].textContent}`);
+    const texts = this.#shown.map((line) => `${this.#labels[line]} ${this.#readings[line].textContent}`);
     this.#svg.setAttribute("aria-label", `At ${clock}: ${texts.join(", ")}`);
     this.#time.textContent = this.#cursor === null ? "" : clock;
   }
@@ -159,7 +206,7 @@ export class Chart {
     if (drawn === this.#drawnScale) return;
     this.#drawnScale = drawn;
     const bottom = height - MARGIN.bottom;
-    const rows = fractions(ROWS).map((part) => ({ part, y: bottom - part * (bottom - MARGIN.top) }));
+    const rows = fractions(height < LOW ? 1 : ROWS).map((part) => ({ part, y: bottom - part * (bottom - MARGIN.top) }));
     const columns = fractions(width < 5 * COLUMN_WIDTH ? 2 : 4).map((part) => ({ part, x: MARGIN.left + part * plotWidth(width) }));
     this.#grid.replaceChildren(
       ...rows.map(({ y }) => svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y })),
@@ -248,6 +295,17 @@ function tenths(pixels) {
   return Math.round(pixels * 10);
 }
 
+/** Add up columns, each on those before it. What is missing among others counts as nothing. */
+function stack(columns) {
+  const sums = columns.map(() => []);
+  for (let index = 0; index < columns[0].length; index += 1) {
+    const missing = columns.every((column) => column[index] === null);
+    let sum = 0;
+    columns.forEach((column, line) => sums[line].push(missing ? null : (sum += column[index])));
+  }
+  return sums;
+}
+
 function highest(columns) {
   let found = 0;
   for (const column of columns) for (const value of column) if (value > found) found = value;
@@ -277,13 +335,6 @@ function ago(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
   if (seconds === 0) return "now";
   return seconds < 120 ? `−${seconds} s` : `−${+(seconds / 60).toFixed(1)} min`;
-}
-
-function legend(labels, readings) {
-  const entries = labels.map((label, line) => {
-    return element("div", { class: `entry entry-${line + 1}` }, element("dt", {}, label), readings[line]);
-  });
-  return element("dl", { class: "legend" }, ...entries);
 }
 
 function text(content, x, y, anchor) {
