@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import re
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import httpx2
@@ -20,7 +23,9 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from hub import CloseReason, Hub, Metric, Settings, create_app
+from hub import CloseReason, Hub, Metric, OneByOne, Settings, create_app
+from hub.sampling.counters import CounterMeter
+from hub.sampling.system import standard_metrics
 from tests.support.browser import LOST, eventually, needs_chromium, open_page, open_tabs
 from tests.support.clients import client
 from tests.support.past import kept_snapshots
@@ -39,10 +44,28 @@ after it not, where another page was shown them before."""
 
 EXAMPLE: Final = Path("README.md").read_text(encoding="utf-8").split("```html\n")[1].split("```")[0]
 AXE: Final = Path(".venv/npm/node_modules/axe-core/axe.min.js")
+needs_axe: Final = pytest.mark.skipif(not AXE.exists(), reason="npm's axe-core is not in .venv/npm")
 SCREENSHOTS: Final = Path("build/screenshots")
 CLIENTS: Final = 'hub_clients{transport="websocket"}'
+QUICK: Final = Settings(interval=0.1)
+BY_DEVICE: Final = {"type": "object", "additionalProperties": {"type": "object"}}
+CONTAINER: Final = {
+    "cpu_limit_cores": 1.5,
+    "throttled": 12.5,
+    "memory_limit_bytes": 4 * 10**9,
+    "memory_used_bytes": 10**9,
+    "oom_kills": 3,
+}
+GRAPHICS: Final = {
+    f"NVIDIA H200 00000000:{bus}:00.0": {"utilization": use, "memory": 1.0}
+    for bus, use in (("1A", 80.0), ("9B", 5.0))
+}
+SIZE: Final = {"total": 100 * 10**9, "used": 12 * 10**9, "free": 83 * 10**9}
+UNKNOWN: Final = "\N{EN DASH}"
 MARGINS: Final = (60, 6)
 """Pixels to the left and right of what a chart plots."""
+PADDING: Final = (6, 20)
+"""Pixels above and below it."""
 
 expect.set_options(timeout=3000 * DEADLINE)
 
@@ -67,9 +90,27 @@ async def live(page: Page) -> None:
     await expect(page.locator("#panels")).to_be_visible()
 
 
-async def line(page: Page, chart: str = "cpu") -> str:
-    """Return the path that a chart's first line is drawn with."""
-    return await page.locator(f"#{chart} .line-1").get_attribute("d") or ""
+async def show_all(page: Page) -> None:
+    """Have the page show whatever it may, but for what takes a token."""
+    await page.locator("#network select").select_option("More interfaces")
+    await live(page)
+    await page.get_by_text("Temperatures").click()
+    await expect(page.locator("#temperatures li").first).not_to_have_text("Asking the sensors…")
+    await live(page)
+
+
+async def line(page: Page, chart: str = "cpu", number: int = 1) -> str:
+    """Return the path that one of a chart's lines is drawn with, by default the first."""
+    return await page.locator(f"#{chart} .line-{number}").get_attribute("d") or ""
+
+
+async def level(page: Page, chart: str, number: int) -> float:
+    """Return where one of a chart's lines ends, as a share of its scale."""
+    box = await page.locator(f"#{chart} svg").bounding_box()
+    assert box is not None
+    above, below = PADDING
+    y = int(re.findall(r"[,V](\d+)", await line(page, chart, number))[-1]) / 10
+    return (box["height"] - below - y) / (box["height"] - above - below)
 
 
 async def figures(server: ServerProcess) -> dict[str, float]:
@@ -77,6 +118,78 @@ async def figures(server: ServerProcess) -> dict[str, float]:
         text = (await http.get(f"http://127.0.0.1:{server.port}/metrics")).text
     lines = [row.rsplit(" ", 1) for row in text.splitlines() if not row.startswith("#")]
     return {name: float(value) for name, value in lines}
+
+
+class Interfaces:
+    """Made-up interfaces, each of which receives some kilobytes from one look to the next.
+
+    Those whose names do not begin with ``eth`` are virtual.
+    """
+
+    RATES: Final = {
+        f"{unit}_{way}": f"{told}_{unit}_per_second"
+        for unit in ("bytes", "packets")
+        for way, told in (("recv", "received"), ("sent", "sent"))
+    }
+
+    def __init__(self, **speeds: int) -> None:
+        self.speeds = speeds
+        self._looks = 0
+        meter = CounterMeter(
+            self._read,
+            self.RATES,
+            "interfaces",
+            counted=self._physical,
+            usual=self._physical,
+            clock=lambda: self._looks,  # in seconds
+        )
+        self.collect = meter.collect
+        self.prime = meter.prime
+
+    def _read(self) -> Mapping[str, Any]:
+        self._looks += 1
+        silent = dict.fromkeys(self.RATES, 0)
+        return {
+            name: SimpleNamespace(**{**silent, "bytes_recv": 1000 * speed * self._looks})
+            for name, speed in self.speeds.items()
+        }
+
+    @staticmethod
+    def _physical(names: Iterable[str]) -> frozenset[str]:
+        return frozenset(name for name in names if name.startswith("eth"))
+
+
+def made_up_hub(
+    settings: Settings = QUICK,
+    interfaces: Interfaces | None = None,
+    **families: Callable[[], object],
+) -> Hub:
+    """Return a hub of a machine of which some families are made up: what collects each of them."""
+    metrics = {metric.name: metric for metric in standard_metrics(settings)}
+    metrics.setdefault("gpu", Metric("gpu", dict, schema=BY_DEVICE))
+    for name, collect in families.items():
+        metrics[name] = replace(metrics[name], collect=collect, prime=None, unasked=None)
+    if interfaces is not None:
+        metrics["network"] = replace(
+            metrics["network"], collect=interfaces.collect, prime=interfaces.prime
+        )
+    return Hub(settings, metrics=metrics.values())
+
+
+def forbidden() -> object:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@asynccontextmanager
+async def shown(hub: Hub, query: str = "", **options: Any) -> AsyncIterator[Page]:  # noqa: ANN401 # Playwright's
+    """Show the page of a hub that lives as long."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(hub.lifespan())
+        port = await stack.enter_async_context(surviving(hub))
+        url = f"http://127.0.0.1:{port}/{query}"
+        page = await stack.enter_async_context(open_page(url, **options))
+        await live(page)
+        yield page
 
 
 # What the page shows
@@ -153,6 +266,218 @@ async def test_what_cannot_be_measured_says_so_in_its_chart() -> None:
             await expect(page.locator("#cpu .note")).to_be_hidden()
 
 
+async def test_the_head_says_what_machine_it_is_and_for_how_long_it_is_up(url: str) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        name = (await http.get(f"{url}api/system/info")).json()["name"]
+    async with open_page(url) as page:
+        await live(page)
+        head = page.locator("#host")
+        await expect(head).to_have_text(
+            re.compile(rf"^{re.escape(name)} · up .* min · \w+ · \d+ p")
+        )
+        await expect(page).to_have_title(f"{name}: system metrics")
+
+
+async def test_a_machine_that_keeps_its_name_private_is_known_by_its_address() -> None:
+    with start_hub("--no-identity") as server:
+        async with open_page(f"http://127.0.0.1:{server.port}/", expected="404") as page:
+            await live(page)
+            told = re.compile(rf"^127\.0\.0\.1:{server.port} · up .* min$")
+            await expect(page.locator("#host")).to_have_text(told)
+
+
+async def test_what_processors_spend_their_time_with_is_stacked() -> None:
+    spent = {"user": 30.0, "system": 20.0, "iowait": 0.0, "steal": 10.0, "idle": 40.0}
+    async with shown(made_up_hub(cpu_times=lambda: spent)) as page:
+        legend = page.locator("#cpu_times dl")
+        await expect(legend).to_have_text("user30 %system20 %iowait0 %steal10 %")
+        await eventually(lambda: line(page, "cpu_times"), lambda path: len(points(path)) > 2)
+        levels = [await level(page, "cpu_times", number) for number in (1, 2, 4, 6)]
+        assert levels == pytest.approx([0.3, 0.5, 0.5, 0.6], abs=0.01)
+
+
+async def test_what_a_machine_has_nothing_to_say_of_takes_no_room() -> None:
+    unlimited = {"memory_used_bytes": 10**9, "oom_kills": 0}
+    hub = made_up_hub(
+        container=lambda: unlimited, pressure=dict, gpu=dict, disks=dict, disks_bytes=dict
+    )
+    async with shown(hub) as page:
+        await expect(page.locator("#process_memory")).to_be_visible()
+        for name in ("pressure", "container", "gpu", "disks"):
+            await expect(page.locator(f"#{name}")).to_be_hidden()
+
+
+async def test_the_limits_of_a_container_have_a_chart() -> None:
+    async with shown(made_up_hub(container=lambda: CONTAINER)) as page:
+        chart = page.locator("#container")
+        await expect(chart.locator("dl")).to_have_text("throttled13 %memory25 %")
+        told = re.compile("^Container 1.5 cores, 4 GB, 3 . out of memory$")
+        await expect(chart.locator("h2")).to_have_text(told)
+
+
+async def test_what_is_relative_to_a_container_says_so() -> None:
+    hub = made_up_hub(
+        Settings(interval=0.1, relative_to="container"), cpu=lambda: 1.0, memory=lambda: 2.0
+    )
+    async with shown(hub) as page:
+        await expect(page.locator("#cpu h2")).to_have_text("CPU of the container")
+        await expect(page.locator("#memory h2")).to_have_text("Memory of the container")
+        await expect(page.locator("#disk h2")).to_have_text("Disk")
+
+
+async def test_each_graphics_processor_has_a_line_and_as_much_of_a_name_as_it_takes() -> None:
+    async with shown(made_up_hub(gpu=lambda: GRAPHICS)) as page:
+        await expect(page.locator("#gpu dl")).to_have_text("1A:00.080 %9B:00.05.0 %")
+        await expect(page.locator("#gpu dt").first).to_have_attribute("title", next(iter(GRAPHICS)))
+
+
+async def test_file_systems_have_sizes_and_one_that_cannot_be_read_says_why() -> None:
+    hub = made_up_hub(
+        disks=lambda: OneByOne({"/": lambda: 12.6, "/mnt/x": forbidden}),
+        disks_bytes=lambda: OneByOne({"/": lambda: SIZE, "/mnt/x": forbidden}),
+    )
+    async with shown(hub) as page:
+        rows = page.locator("#disks li")
+        await expect(rows).to_have_text(
+            ["/12 of 100 GB · 13 %", f"/mnt/x{UNKNOWN}Permission denied"]
+        )
+        bar = page.get_by_role("meter", name="/", exact=True)
+        await expect(bar).to_have_attribute("aria-valuetext", "12 of 100 GB · 13 %")
+        await expect(page.get_by_role("meter", name="/mnt/x")).to_have_count(0)
+
+
+async def test_what_fails_as_a_whole_says_so_in_its_panel() -> None:
+    async with shown(made_up_hub(cores=forbidden, disks=forbidden)) as page:
+        for name in ("cores", "disks"):
+            panel = page.locator("section", has=page.locator(f"#{name}"))
+            await expect(panel.locator("> .note")).to_have_text("Permission denied")
+
+
+async def test_temperatures_are_asked_for_only_while_their_panel_is_open() -> None:
+    readings = OneByOne({"cpu": lambda: 55.4, "acpitz": forbidden})
+    hub = made_up_hub(temperatures=lambda: readings)
+
+    def asked() -> bool:
+        return any(metric.name == "temperatures" for metric in hub.demand())
+
+    async with shown(hub) as page:
+        urls: list[str] = []
+        page.on("websocket", lambda socket: urls.append(socket.url))
+
+        async def subscriptions() -> list[bool]:
+            return ["temperatures" in url for url in urls]
+
+        assert not asked()
+        await page.get_by_text("Temperatures").click()
+        rows = page.locator("#temperatures li")
+        await expect(rows).to_have_text(["cpu55 °C", f"acpitz{UNKNOWN}Permission denied"])
+        assert asked()
+        await page.get_by_text("Temperatures").click()
+        await eventually(subscriptions, lambda found: found == [True, False])
+        await live(page)
+
+
+async def test_a_machine_without_sensors_says_so() -> None:
+    async with shown(made_up_hub(temperatures=dict)) as page:
+        await page.get_by_text("Temperatures").click()
+        await expect(page.locator("#temperatures")).to_have_text("No sensor tells")
+
+
+# Its devices
+
+
+async def devices(page: Page, chart: str = "network") -> list[str]:
+    """Return what a chart's list offers, but for the last of it: more devices, or fewer."""
+    return (await page.locator(f"#{chart} option").all_inner_texts())[:-1]
+
+
+async def test_one_of_the_interfaces_can_be_chosen_and_is_kept_in_the_address() -> None:
+    hub = made_up_hub(interfaces=Interfaces(eth0=5, eth1=30, lo=100))
+    async with shown(hub) as page:
+        received = page.locator("#network dd").first
+        await expect(received).to_have_text("35 kB/s")
+        assert await devices(page) == ["total", "eth0", "eth1"]
+        await page.locator("#network select").select_option("eth1")
+        await expect(received).to_have_text("30 kB/s")
+        assert page.url.endswith("?network=eth1")
+        await page.reload()
+        await expect(received).to_have_text("30 kB/s")
+        assert await page.locator("#network select").input_value() == "eth1"
+        await page.locator("#network select").select_option("total")
+        await expect(received).to_have_text("35 kB/s")
+        assert page.url.endswith("/")
+
+
+async def test_an_interface_that_is_chosen_and_vanishes_leaves_a_gap_and_stays_in_the_list() -> (
+    None
+):
+    interfaces = Interfaces(eth0=5, eth1=30)
+    async with shown(made_up_hub(interfaces=interfaces), "?network=eth1") as page:
+        received = page.locator("#network dd").first
+        await expect(received).to_have_text("30 kB/s")
+        del interfaces.speeds["eth1"]
+        await expect(received).to_have_text(UNKNOWN)
+        await page.reload()
+        await expect(received).to_have_text(UNKNOWN)
+        assert await devices(page) == ["total", "eth0", "eth1"]
+        interfaces.speeds["eth1"] = 40
+        await expect(received).to_have_text("40 kB/s")
+        await eventually(lambda: line(page, "network"), lambda path: path.count("M") == 2)
+
+
+async def test_virtual_interfaces_can_be_chosen_from_a_longer_list() -> None:
+    hub = made_up_hub(interfaces=Interfaces(eth0=5, lo=100))
+    async with shown(hub) as page:
+        choice = page.locator("#network select")
+        await choice.select_option("More interfaces")
+        await eventually(lambda: devices(page), lambda found: found == ["total", "eth0", "lo"])
+        assert page.url.endswith("?devices=all")
+        await choice.select_option("lo")
+        await expect(page.locator("#network dd").first).to_have_text("100 kB/s")
+        await page.reload()
+        await expect(page.locator("#network dd").first).to_have_text("100 kB/s")
+        await choice.select_option("total")
+        await expect(page.locator("#network dd").first).to_have_text("5 kB/s")
+        await choice.select_option("Fewer interfaces")
+        await eventually(lambda: devices(page), lambda found: found == ["total", "eth0"])
+        assert page.url.endswith("/")
+
+
+async def test_arrow_keys_in_a_list_choose_from_it() -> None:
+    async with shown(made_up_hub(interfaces=Interfaces(eth0=5, eth1=30))) as page:
+        await eventually(lambda: devices(page), lambda found: len(found) == 3)
+        await page.locator("#network select").focus()
+        await page.keyboard.press("ArrowDown")
+        await expect(page.locator("#network dd").first).to_have_text("5 kB/s")
+        await expect(page.locator("#network .time")).to_be_empty()
+
+
+# The families of others
+
+
+async def test_a_hub_of_fewer_families_has_fewer_charts() -> None:
+    metrics = [one for one in standard_metrics(QUICK) if one.name in {"cpu", "network"}]
+    async with shown(Hub(QUICK, metrics=metrics), "?devices=all") as page:
+        await expect(page.locator("figure:visible h2")).to_have_text(["CPU", "Network"])
+        await expect(page.locator("#panels section:visible")).to_have_count(1)
+
+
+async def test_an_application_s_numbers_by_member_have_a_line_each() -> None:
+    hub = Hub(QUICK)
+    asked = OneByOne({"db1": lambda: 3, "db2": lambda: 45.25, "db3": forbidden})
+    schema = {"type": "object", "additionalProperties": {"type": "number"}}
+    hub.register(Metric("latency", lambda: asked, schema=schema, unit="ms"))
+    hub.register(Metric("cache", lambda: 2 * 10**9, unit="bytes"))
+    hub.register(Metric("state", lambda: "fine"))
+    async with shown(hub) as page:
+        own = page.locator("figure", has_text="latency")
+        await expect(own.locator("h2")).to_have_text("latency ms")
+        await expect(own.locator("dl")).to_have_text("db13db245.3")
+        await expect(page.locator("figure", has_text="cache").locator("dd")).to_have_text("2 GB")
+        await expect(own.locator(".note")).to_have_text("db3: Permission denied")
+        await expect(page.locator("figure", has_text="state")).to_be_hidden()
+
+
 async def test_an_application_s_own_numbers_have_charts_under_any_prefix() -> None:
     hub = Hub(Settings(interval=0.1))
     hub.register(Metric("queue_depth", lambda: 7))
@@ -190,30 +515,33 @@ async def kept(hub: Hub) -> list[int]:
     return [math.floor(Fraction(str(one.time)) * 1000) for one in kept_snapshots(hub, 60)]
 
 
-async def assert_all_is_shown(page: Page, hub: Hub) -> None:
+async def assert_all_is_shown(page: Page, hub: Hub, chart: str = "cpu") -> None:
     """Stop the hub; then the chart must show its whole history, in order, without further gaps."""
     await hub.stop()
-    box = await page.locator("#cpu svg").bounding_box()
+    box = await page.locator(f"#{chart} svg").bounding_box()
     assert box is not None
     times = await kept(hub)
     wanted = places(times, box["width"])
-    shown = await eventually(lambda: line(page), lambda path: len(points(path)) >= len(wanted))
-    assert points(shown) == pytest.approx(wanted, abs=0.2)
+    drawn = await eventually(
+        lambda: line(page, chart), lambda path: len(points(path)) >= len(wanted)
+    )
+    assert points(drawn) == pytest.approx(wanted, abs=0.2)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert shown.count("M") == 1 + sum(gap > 500 for gap in gaps), "a gap"
+    assert drawn.count("M") == 1 + sum(gap > 500 for gap in gaps), "a gap"
 
 
 SPARSE: Final = Settings(interval=0.2)
 NARROW: Final = {"width": 700, "height": 900}  # so that charts are wide: two pixels for each value
 
 
-async def test_the_chart_begins_with_the_hub_s_history() -> None:
+async def test_the_charts_begin_with_the_hub_s_history_that_nobody_has_asked_for() -> None:
     hub = Hub(SPARSE)
     async with hub.lifespan(), surviving(hub) as port:
         await eventually(lambda: kept(hub), lambda times: len(times) > 10)
         async with open_page(f"http://127.0.0.1:{port}/", expected=LOST, viewport=NARROW) as page:
             await live(page)
-            await assert_all_is_shown(page, hub)
+            for chart in ("cpu", "network", "disk_io"):
+                await assert_all_is_shown(page, hub, chart)
 
 
 async def test_after_an_outage_the_chart_has_all_that_the_hub_has_kept() -> None:
@@ -321,9 +649,12 @@ async def test_there_is_always_room_for_the_page_s_views() -> None:
             for name in ("1m", "10m", "1h"):
                 async with open_page(f"http://127.0.0.1:{server.port}/?range={name}") as page:
                     await live(page)
+                    await show_all(page)
                     await page.get_by_label("Token").fill(TOKEN)
                     await page.get_by_label("Token").press("Enter")
                     await expect(page.locator("#processes tr").first).to_be_visible()
+                    await page.locator("#network select").select_option("Fewer interfaces")
+                    await live(page)
 
 
 async def test_the_module_serves_other_pages_too(url: str) -> None:
@@ -383,21 +714,38 @@ async def test_where_the_hub_s_clock_is_set_back_the_chart_follows(url: str) -> 
 # Accessibility
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.skipif(not AXE.exists(), reason="npm's axe-core is not in .venv/npm")
-async def test_it_keeps_to_wcag_aa(url: str, scheme: str, width: int) -> None:
-    size = {"width": width, "height": 900}
-    async with open_page(url, color_scheme=scheme, viewport=size) as page:
-        await live(page)
-        await page.get_by_label("Token").fill(TOKEN)
-        await page.get_by_role("button", name="Show").click()
-        await page.wait_for_function(PROCESSES_ARE_LIVE, polling=50)
-        await page.evaluate(AXE.read_text())
-        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-        found = await page.evaluate("(tags) => axe.run({ runOnly: tags })", tags)
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=SCREENSHOTS / f"page-{scheme}-{width}.png", full_page=True)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a browser shows the page: its colours, and how wide it is."""
+
+    scheme: str
+    width: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "color_scheme": self.scheme,
+            "viewport": {"width": self.width, "height": 900},
+        }
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[320, 1280])
+def look(request: pytest.FixtureRequest, scheme: str) -> Look:
+    return Look(scheme, request.param)
+
+
+async def assert_accessible(page: Page, name: str) -> None:
+    """Hold the page to WCAG 2.2 AA; leave a screenshot of that name."""
+    await page.evaluate(AXE.read_text())
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = await page.evaluate("(tags) => axe.run({ runOnly: tags })", tags)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
     assert len(found["passes"]) > 10
     wrong = [
         (rule["id"], node["html"])
@@ -409,19 +757,52 @@ async def test_it_keeps_to_wcag_aa(url: str, scheme: str, width: int) -> None:
     assert [one for one in wrong if one not in unknown] == []
 
 
-async def test_the_layout_neither_shifts_nor_overflows(url: str) -> None:
+@needs_axe
+async def test_it_keeps_to_wcag_aa(url: str, look: Look) -> None:
+    async with open_page(url, **look.options) as page:
+        await live(page)
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_role("button", name="Show").click()
+        await page.wait_for_function(PROCESSES_ARE_LIVE, polling=50)
+        await assert_accessible(page, f"page-{look.scheme}-{look.width}")
+
+
+@needs_axe
+async def test_all_that_it_may_show_keeps_to_wcag_aa(look: Look) -> None:
+    hub = made_up_hub(
+        Settings(interval=0.1, relative_to="container"),
+        Interfaces(eth0=5, eth1=30, docker0=100),
+        cpu=lambda: 17.0,
+        memory=lambda: 25.0,
+        cores=forbidden,
+        container=lambda: CONTAINER,
+        gpu=lambda: GRAPHICS,
+        disks=lambda: OneByOne({"/": lambda: 12.6, "/mnt/x": forbidden}),
+        disks_bytes=lambda: OneByOne({"/": lambda: SIZE, "/mnt/x": forbidden}),
+        temperatures=lambda: OneByOne({"cpu": lambda: 55.4, "acpitz": forbidden}),
+    )
+    hub.register(Metric("queue_depth", lambda: {"in": 3, "out": 4}))
+    async with shown(hub, **look.options) as page:
+        await show_all(page)
+        await page.locator("#network select").select_option("docker0")
+        await expect(page.locator("#network dd").first).to_have_text("100 kB/s")
+        await assert_accessible(page, f"all-{look.scheme}-{look.width}")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+async def test_the_layout_neither_shifts_nor_overflows(url: str, width: int) -> None:
     script = """window.shifts = [];
     const note = ({ value, sources }) => [value, ...sources.map(({ node }) => node?.id)];
     new PerformanceObserver((list) => shifts.push(...list.getEntries().map(note)))
         .observe({ type: "layout-shift", buffered: true });"""
-    phone = {"width": 320, "height": 640}
-    async with open_page(url, script=script, viewport=phone) as page:
+    size = {"width": width, "height": 640}
+    async with open_page(url, script=script, viewport=size) as page:
         await live(page)
         before = await line(page)
         await eventually(lambda: line(page), lambda path: path != before)
         assert await page.evaluate("shifts") == []
         wide = "document.documentElement.scrollWidth"
-        assert await page.evaluate(wide) == phone["width"]
+        assert await page.evaluate(wide) == width
 
 
 async def test_values_can_be_read_with_the_keyboard_alone(url: str) -> None:

@@ -15,7 +15,10 @@ from starlette.routing import Mount
 from hub import Hub, Settings, create_app
 from tests.support.servers import ServerProcess, serve_here, start_hub
 
-PARTS: Final = ("page.css", "page.js", "chart.js", "bars.js", "series.js", "metrics-feed.js")
+PARTS: Final = (
+    *("page.css", "page.js", "panel.js", "chart.js", "charts.js", "devices.js", "bars.js"),
+    *("format.js", "series.js", "metrics-feed.js"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,7 @@ export class MetricsFeed extends EventTarget {
    * @param {number} [options.history] seconds of history to replay first
    * @param {boolean} [options.partial] whether families that failed are null rather than an error
    * @param {boolean} [options.seq] whether messages are numbered
+   * @param {string[]} [options.devices] which members of families to show, such as "network:eth*"
    * @param {string} [options.token] gives access to the restricted families
    */
   constructor({ base = document.baseURI, token = "", history = 0, ...options } = {}) {

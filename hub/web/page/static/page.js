@@ -1,7 +1,10 @@
 /** The live page: subscribes to one feed and shows its messages. */
 import { Bars } from "./bars.js";
-import { Chart, element } from "./chart.js";
+import { element } from "./chart.js";
+import { CHARTS, customChart } from "./charts.js";
+import { bytes, celsius, duration, percent, share } from "./format.js";
 import { MetricsFeed } from "./metrics-feed.js";
+import { Panel, causesOf } from "./panel.js";
 import { Series } from "./series.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
@@ -10,55 +13,14 @@ const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
 /** More points per line would not be visible: longer ranges ask for longer intervals. */
 const POINTS = 720;
 
-const percent = (value) => `${value.toFixed(value && value < 10 ? 1 : 0)} %`;
-const number = (value) => String(+value.toPrecision(3));
-const bytes = (value) => {
-  const power = Math.min(4, Math.floor(Math.log10(Math.max(value, 1)) / 3));
-  return `${number(value / 1000 ** power)} ${["B", "kB", "MB", "GB", "TB"][power]}/s`;
-};
-
-/** The charts: the families that each one needs, and the name and value of each line. */
-const CHARTS = {
-  cpu: { families: ["cpu"], format: percent, max: 100, lines: { "all processors": (m) => m.cpu } },
-  memory: {
-    families: ["memory", "swap"],
-    format: percent,
-    max: 100,
-    lines: { memory: (m) => m.memory, swap: (m) => m.swap },
-  },
-  disk: { families: ["disk"], format: percent, max: 100, lines: { used: (m) => m.disk } },
-  load: {
-    families: ["load"],
-    format: number,
-    lines: {
-      "1 min": (m) => m.load?.[0],
-      "5 min": (m) => m.load?.[1],
-      "15 min": (m) => m.load?.[2],
-    },
-  },
-  network: {
-    families: ["network"],
-    format: bytes,
-    lines: {
-      received: (m) => m.network?.received_bytes_per_second,
-      sent: (m) => m.network?.sent_bytes_per_second,
-    },
-  },
-  disk_io: {
-    families: ["disk_io"],
-    format: bytes,
-    lines: {
-      read: (m) => m.disk_io?.read_bytes_per_second,
-      written: (m) => m.disk_io?.write_bytes_per_second,
-    },
-  },
-};
-
 /** Families that the page does not show. */
-const NOT_SHOWN = ["memory_bytes", "temperatures"];
+const NOT_SHOWN = ["memory_bytes"];
 
-/** Families that the page shows as bars or as a table. */
-const NOT_CHARTED = ["cores", "disks", "processes"];
+/** The family that is asked for only while its panel is open, since it is sampled for that alone. */
+const ON_DEMAND = "temperatures";
+
+/** Families that the page shows otherwise than in charts. */
+const NOT_CHARTED = ["cores", "disks", "disks_bytes", "processes", "uptime", ON_DEMAND];
 
 const byId = (id) => document.getElementById(id);
 
@@ -70,30 +32,42 @@ class Page {
   #series;
   #interval;
   #message;
+  #machine = [];
   #drawPending = false;
   #cores = new Bars(byId("cores"));
   #disks = new Bars(byId("disks"));
+  #temperatures = new Bars(byId("temperatures"));
 
   constructor(catalog) {
     this.#catalog = catalog;
-    this.#panels = [...standardPanels(catalog), ...customPanels(catalog)];
+    this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
     byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
     byId("forget").addEventListener("click", () => this.#setToken(""));
     byId("range").addEventListener("change", () => this.#onRangeChange());
     byId(`range-${range()}`).checked = true;
+    byId("temperatures-panel").hidden = !catalog.families.includes(ON_DEMAND);
+    byId("temperatures-details").addEventListener("toggle", () => this.#subscribe());
     this.#subscribe();
   }
 
-  /** Subscribe, or subscribe again with another range or token. */
+  /** Say in the head what machine this is. */
+  showMachine({ name, system, cores, memory }) {
+    document.title = `${name}: system metrics`;
+    const processors = cores && `${cores} ${cores === 1 ? "processor" : "processors"}`;
+    this.#machine = [name, system, processors, bytes(memory)].filter(Boolean);
+    this.#showHost();
+  }
+
+  /** Subscribe, or subscribe again after the user has chosen something else. */
   #subscribe() {
     this.#feed?.close();
     const seconds = RANGES[range()];
-    const { interval, history, families } = this.#catalog;
+    const { interval, history } = this.#catalog;
     this.#interval = +(interval * Math.max(1, Math.ceil(seconds / POINTS / interval))).toFixed(9);
     this.#series = new Series(this.#panels.flatMap((panel) => panel.lines), seconds);
-    const visible = families.filter((name) => !NOT_SHOWN.includes(name));
     this.#feed = new MetricsFeed({
-      metrics: this.#token ? [...visible, "processes"] : visible,
+      metrics: this.#families(),
+      devices: this.#devices(),
       interval: this.#interval,
       history: Math.min(seconds, history),
       partial: true,
@@ -105,7 +79,57 @@ class Page {
     byId("processes-panel").dataset.open = String(Boolean(this.#token));
   }
 
+  #families() {
+    const unwanted = byId("temperatures-details").open ? NOT_SHOWN : [...NOT_SHOWN, ON_DEMAND];
+    const families = this.#catalog.families.filter((name) => !unwanted.includes(name));
+    return this.#token ? [...families, "processes"] : families;
+  }
+
+  /** Ask for all devices of all families at once, so that there is but one such view. */
+  #devices() {
+    if (!wantsAll()) return undefined;
+    const choosable = Object.values(CHARTS).filter(({ devices }) => devices);
+    const names = choosable.flatMap(({ families }) => families);
+    return names.filter((name) => this.#catalog.families.includes(name)).map((name) => `${name}:*`);
+  }
+
+  #standardPanels() {
+    const { families, contained } = this.#catalog;
+    return Object.entries(CHARTS).flatMap(([id, chart]) => {
+      const figure = byId(id);
+      const [family] = chart.families.filter((name) => families.includes(name));
+      if (!family) {
+        figure.remove();
+        return [];
+      }
+      const hint = contained.includes(family) ? "of the container" : "";
+      return [new Panel(figure, chart, { hint, devices: chart.devices && this.#deviceOptions(chart) })];
+    });
+  }
+
+  #deviceOptions({ families: [family], devices }) {
+    return {
+      noun: devices,
+      chosen: kept(family),
+      all: wantsAll(),
+      choose: (device) => this.#onDeviceChoice(family, device),
+      more: () => this.#onMoreDevices(),
+    };
+  }
+
+  /** Create charts for the numbers that an embedding application has added to the feed. */
+  #customPanels() {
+    const standard = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...NOT_SHOWN, ...NOT_CHARTED];
+    return this.#catalog.families.filter((name) => !standard.includes(name)).map((name) => {
+      const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
+      byId("charts").append(figure);
+      const unit = this.#catalog.unitOf(name);
+      return new Panel(figure, customChart(name, unit), { hint: unit });
+    });
+  }
+
   #onMessage(message) {
+    for (const panel of this.#panels) panel.note(message);
     this.#series.add(message);
     this.#message = message;
     if (this.#drawPending) return;
@@ -117,17 +141,34 @@ class Page {
   }
 
   #draw() {
-    const { cores, disks, processes, errors = {} } = this.#message;
+    const message = this.#message;
     let column = 0;
-    for (const { chart, lines, families } of this.#panels) {
-      const columns = this.#series.columns.slice(column, (column += lines.length));
-      chart.draw(this.#series, columns, this.#interval);
-      chart.note(families.filter((name) => name in errors).map((name) => errors[name]).join("; "));
+    for (const panel of this.#panels) {
+      const columns = this.#series.columns.slice(column, (column += panel.lines.length));
+      panel.draw(this.#series, columns, this.#interval, message);
     }
-    this.#cores.show((cores ?? []).map((value, index) => [String(index), value]));
-    this.#disks.show(Object.entries(disks ?? {}));
-    if (this.#token) showProcesses(processes ?? []);
+    const cores = (message.cores ?? []).map((value, index) => ({ name: String(index), value }));
+    this.#cores.show(cores, causeOf(message, "cores"));
+    const cause = causeOf(message, "disks") || causeOf(message, "disks_bytes");
+    this.#disks.show(fileSystems(message), cause);
+    if (byId("temperatures-details").open) this.#showTemperatures();
+    if (this.#token) showProcesses(message);
+    this.#showHost();
     byId("panels").hidden = false;
+  }
+
+  #showTemperatures() {
+    const bars = sensors(this.#message);
+    const cause = causeOf(this.#message, ON_DEMAND);
+    const nothing = this.#message.temperatures ? "No sensor tells" : "Asking the sensors…";
+    this.#temperatures.show(bars.length || cause ? bars : [{ name: nothing, text: "" }], cause);
+  }
+
+  #showHost() {
+    const uptime = this.#message?.uptime;
+    const [name = location.host, ...others] = this.#machine;
+    const parts = [name, ...(uptime ? [`up ${duration(uptime)}`] : []), ...others];
+    byId("host").textContent = parts.join(" · ");
   }
 
   #onState({ name, reason, seconds, status }) {
@@ -140,9 +181,18 @@ class Page {
   }
 
   #onRangeChange() {
-    const address = new URL(location);
-    address.searchParams.set("range", byId("range").elements.range.value);
-    history.replaceState(null, "", address);
+    keep("range", byId("range").elements.range.value);
+    this.#subscribe();
+  }
+
+  #onDeviceChoice(family, device) {
+    keep(family, device);
+    this.#subscribe();
+  }
+
+  #onMoreDevices() {
+    keep("devices", wantsAll() ? "" : "all");
+    for (const panel of this.#panels) panel.reset(wantsAll());
     this.#subscribe();
   }
 
@@ -162,40 +212,60 @@ class Page {
   }
 }
 
+/** Return a setting in the page's address; "" if there is none. */
+function kept(name) {
+  return new URL(location).searchParams.get(name) ?? "";
+}
+
+/** Keep a setting in the page's address; "" is none. */
+function keep(name, value) {
+  const address = new URL(location);
+  if (value) address.searchParams.set(name, value);
+  else address.searchParams.delete(name);
+  history.replaceState(null, "", address);
+}
+
 /** Return the name of the time range in the page's address; by default the shortest. */
 function range() {
-  const name = new URL(location).searchParams.get("range");
-  return Object.hasOwn(RANGES, name) ? name : "1m";
+  return Object.hasOwn(RANGES, kept("range")) ? kept("range") : "1m";
 }
 
-function standardPanels({ families }) {
-  return Object.entries(CHARTS).flatMap(([id, chart]) => {
-    const figure = byId(id);
-    if (chart.families.some((name) => families.includes(name))) return [panel(figure, chart)];
-    figure.remove();
-    return [];
+/** Whether charts may show other devices than the usual ones, such as virtual interfaces. */
+function wantsAll() {
+  return kept("devices") === "all";
+}
+
+/** Return why all of a family has failed; "" if it has not. */
+function causeOf({ errors = {} }, family) {
+  return errors[family] ?? "";
+}
+
+/** List the file systems of a message, with their sizes, and those that cannot be read. */
+function fileSystems(message) {
+  const { disks, disks_bytes: sizes } = message;
+  const causes = new Map([...causesOf(message, "disks_bytes"), ...causesOf(message, "disks")]);
+  const names = new Set([...Object.keys(disks ?? {}), ...Object.keys(sizes ?? {}), ...causes.keys()]);
+  names.delete("");
+  return [...names].sort().map((name) => {
+    const size = sizes?.[name];
+    const value = disks?.[name] ?? (size && (100 * size.used) / (size.used + size.free || 1));
+    const text = size && `${share(size.used, size.total)} · ${percent(value)}`;
+    return { name, value, text, cause: causes.get(name) };
   });
 }
 
-/** Create charts for the numbers that an embedding application has added to the feed. */
-function customPanels({ families }) {
-  const standard = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...NOT_SHOWN, ...NOT_CHARTED];
-  return families.filter((name) => !standard.includes(name)).map((name) => {
-    const figure = element("figure", { class: "chart" }, element("h2", {}, name));
-    byId("charts").append(figure);
-    const value = (message) => (typeof message[name] === "number" ? message[name] : null);
-    return panel(figure, { families: [name], format: number, lines: { now: value } });
-  });
+/** List the sensors of a message, and those that cannot be read. */
+function sensors(message) {
+  const found = Object.entries(message.temperatures ?? {});
+  const bars = found.map(([name, value]) => ({ name, value, text: celsius(value) }));
+  const failed = [...causesOf(message, ON_DEMAND)].filter(([name]) => name);
+  return [...bars, ...failed.map(([name, cause]) => ({ name, cause }))];
 }
 
-function panel(figure, { families, format, max, lines }) {
-  const chart = new Chart(figure, { labels: Object.keys(lines), format, max });
-  return { chart, families, lines: Object.values(lines) };
-}
-
-function showProcesses(processes) {
+function showProcesses(message) {
+  byId("processes-note").textContent = causeOf(message, "processes");
   byId("processes").replaceChildren(
-    ...processes.map(({ pid, name, cpu, memory }) => {
+    ...(message.processes ?? []).map(({ pid, name, cpu, memory }) => {
       const cells = [pid, name, percent(cpu ?? 0), percent(memory ?? 0)];
       return element("tr", {}, ...cells.map((content) => element("td", {}, String(content))));
     }),
@@ -224,16 +294,30 @@ async function fetchCatalog() {
   const description = await response.json();
   const { parameters } = description.paths["/api/system/metrics/stream"].get;
   const schema = Object.fromEntries(parameters.map((one) => [one.name, one.schema]));
+  const { properties } = description.components.schemas.Sample;
   return {
     families: schema.metrics.items.enum,
+    contained: Object.keys(properties).filter((name) => isContained(properties[name])),
+    unitOf: (name) => properties[name]["x-unit"] ?? "",
     interval: schema.interval.minimum,
     history: schema.history.maximum,
   };
 }
 
-byId("host").textContent = location.host;
+/** Whether the figures of a schema are shares of what a container may have. */
+function isContained({ anyOf = [] }) {
+  return anyOf.some((schema) => schema["x-relative-to"] === "container");
+}
+
+/** Read what machine this is, and show it; a hub may keep that private. */
+async function showMachine(page) {
+  const response = await fetch("api/system/info");
+  if (response.ok) page.showMachine(await response.json());
+}
+
 try {
-  new Page(await fetchCatalog());
+  const page = new Page(await fetchCatalog());
+  showMachine(page).catch(() => {}); // then the page says where it comes from
 } catch (error) {
   showState({ name: "refused", reason: `${error.message}; reload the page to try again` });
 }

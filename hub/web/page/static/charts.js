@@ -1,0 +1,110 @@
+/** Which charts the page has, and what each of them shows. */
+import { bytes, bytesPerSecond, milliseconds, number, percent } from "./format.js";
+
+/** What processors spend their time with. What is left is idle. */
+const MODES = ["user", "system", "nice", "iowait", "irq", "steal"];
+
+/**
+ * The charts, by the id of their figure:
+ *   families  that it needs
+ *   format, max, stacked  see `Chart`
+ *   lines     reads the value of each line from a message, by the line's name
+ *   each      instead, where each member of the family has a line: reads its value from the member
+ *   devices   where the family's devices stand in it, of which one may be chosen
+ *   hint      makes a text for the heading from a message
+ */
+export const CHARTS = {
+  cpu: {
+    families: ["cpu"],
+    format: percent,
+    max: 100,
+    lines: { "all processors": (m) => m.cpu },
+  },
+  memory: {
+    families: ["memory", "swap"],
+    format: percent,
+    max: 100,
+    lines: { memory: (m) => m.memory, swap: (m) => m.swap },
+  },
+  disk: { families: ["disk"], format: percent, max: 100, lines: { used: (m) => m.disk } },
+  cpu_times: {
+    families: ["cpu_times"],
+    format: percent,
+    max: 100,
+    stacked: true,
+    lines: Object.fromEntries(MODES.map((mode) => [mode, (m) => m.cpu_times?.[mode]])),
+  },
+  load: {
+    families: ["load"],
+    format: number,
+    lines: {
+      "1 min": (m) => m.load?.[0],
+      "5 min": (m) => m.load?.[1],
+      "15 min": (m) => m.load?.[2],
+    },
+  },
+  network: {
+    families: ["network"],
+    format: bytesPerSecond,
+    devices: "interfaces",
+    lines: {
+      received: (m) => m.network?.received_bytes_per_second,
+      sent: (m) => m.network?.sent_bytes_per_second,
+    },
+  },
+  disk_io: {
+    families: ["disk_io"],
+    format: bytesPerSecond,
+    devices: "devices",
+    lines: {
+      read: (m) => m.disk_io?.read_bytes_per_second,
+      written: (m) => m.disk_io?.write_bytes_per_second,
+    },
+  },
+  pressure: {
+    families: ["pressure"],
+    format: percent,
+    lines: {
+      CPU: (m) => m.pressure?.cpu?.some,
+      memory: (m) => m.pressure?.memory?.some,
+      "I/O": (m) => m.pressure?.io?.some,
+    },
+  },
+  container: {
+    families: ["container"],
+    format: percent,
+    max: 100,
+    hint: (m) => limits(m.container ?? {}),
+    lines: { throttled: (m) => m.container?.throttled, memory: (m) => usedMemory(m.container ?? {}) },
+  },
+  gpu: { families: ["gpu"], format: percent, max: 100, each: (device) => device.utilization },
+  process_memory: {
+    families: ["process"],
+    format: bytes,
+    lines: { resident: (m) => m.process?.rss_bytes },
+  },
+  process_lag: {
+    families: ["process"],
+    format: milliseconds,
+    lines: { "late by": (m) => m.process && 1000 * m.process.loop_lag_seconds },
+  },
+};
+
+/** Describe the chart of a family that an embedding application has added to the feed. */
+export function customChart(name, unit) {
+  const format = { bytes, percent }[unit] ?? number;
+  return { families: [name], format, each: (member) => (typeof member === "number" ? member : null) };
+}
+
+/** Return how much of the memory that a container may have it uses, in percent. */
+function usedMemory({ memory_used_bytes: used, memory_limit_bytes: limit }) {
+  return used === undefined || !limit ? null : (100 * used) / limit;
+}
+
+function limits({ cpu_limit_cores: cores, memory_limit_bytes: memory, oom_kills: kills }) {
+  const parts = [];
+  if (cores !== undefined) parts.push(`${number(cores)} ${cores === 1 ? "core" : "cores"}`);
+  if (memory !== undefined) parts.push(bytes(memory));
+  if (kills) parts.push(`${kills} × out of memory`);
+  return parts.join(", ");
+}
