@@ -26,10 +26,11 @@ The page of a hub on this machine in headless Chromium without a graphics card, 
 profile each time. **First chart** is from the beginning of the navigation to the moment at which
 the first chart has its line, and **with history** to the one at which the line reaches back to the
 hub's start. **Weight** is the sum of all bodies of a first visit, the feed's messages left out,
-uncompressed. **A frame** draws all six charts, an hour of seconds in each of their eleven lines,
-after one more message: the time of script and layout, and then the time from picture to picture
-while the page does so for each of them, which is 16.7 ms where the browser keeps up. The page
-does it once a second. The lines are waves with a tenth of noise, or nothing but noise."""
+uncompressed. **A frame** draws the ten charts of a machine without containers and graphics
+processors, an hour of seconds in each of their 22 lines, after one more message: the time of
+script and layout, and then the time from picture to picture while the page does so for each of
+them, which is 16.7 ms where the browser keeps up. The page does it once a second. The lines are
+waves with a tenth of noise, or nothing but noise."""
 
 _WATCH: Final = """
 const path = () => document.querySelector("#cpu .line-1")?.getAttribute("d") ?? "";
@@ -45,27 +46,33 @@ _DRAW: Final = """async (noise) => {
     const { Chart } = await import("./static/chart.js");
     const { Series } = await import("./static/series.js");
     const format = (value) => value.toFixed(1);
-    const lines = [1, 2, 1, 3, 2, 2];
-    const series = new Series(Array.from({ length: 11 }, (_, line) => (m) => m.values[line]), 3600);
+    const lines = {
+        cpu: 1, memory: 2, disk: 1, cpu_times: 6, load: 3, network: 2, disk_io: 2, pressure: 3,
+        process_memory: 1, process_lag: 1,
+    };
+    const all = Object.values(lines).reduce((sum, count) => sum + count);
+    const names = (length) => Array.from({ length }, (_, line) => `line ${line}`);
+    const series = new Series(names(all).map((_, line) => (m) => m.values[line]), 3600);
     const start = Date.UTC(2026, 0, 1);
     let second = 0;
     const add = () => {
         const wave = (line) => (100 - noise) / 2 * (1 + Math.sin(line + second / 300));
-        const values = Array.from({ length: 11 }, (_, line) => wave(line) + noise * Math.random());
+        const values = names(all).map((_, line) => wave(line) + noise * Math.random());
         series.add({ timestamp: new Date(start + 1000 * second++).toISOString(), values });
     };
     for (let count = 0; count < 3600; count += 1) add();
-    const figures = [...document.querySelectorAll("figure")].slice(0, 6);
-    const charts = figures.map((figure, index) => {
+    const charts = Object.entries(lines).map(([id, count]) => {
+        const figure = document.getElementById(id);
         figure.replaceChildren(Object.assign(document.createElement("h2"), { textContent: "x" }));
-        const labels = Array.from({ length: lines[index] }, (_, line) => `line ${line}`);
-        return new Chart(figure, { labels, format, max: 100 });
+        figure.hidden = false;
+        const options = { labels: names(count), format, max: 100, stacked: id === "cpu_times" };
+        return { chart: new Chart(figure, options), count };
     });
     const draw = () => {
         let column = 0;
-        charts.forEach((chart, index) => {
-            chart.draw(series, series.columns.slice(column, (column += lines[index])), 1);
-        });
+        for (const { chart, count } of charts) {
+            chart.draw(series, series.columns.slice(column, (column += count)), 1);
+        }
     };
     const picture = () => new Promise(requestAnimationFrame);
     await picture(); await picture();
@@ -116,6 +123,7 @@ def _until(page: Page, expression: str) -> None:
 def _drawing(running: Browser, url: str, noise: int) -> dict[str, Any]:
     page = running.new_page(viewport={"width": 1280, "height": 900})
     page.goto(url)
+    page.locator("#panels").wait_for()
     found: dict[str, Any] = page.evaluate(_DRAW, noise)
     page.close()
     return found

@@ -53,10 +53,10 @@ def _working() -> Iterator[None]:
 
 def _take_page(port: int) -> None:
     with browser() as running:
-        page = running.new_page(viewport={"width": 1280, "height": 640})
+        page = running.new_page(viewport={"width": 1280, "height": 935})
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#panels").wait_for()
-        time.sleep(_SECONDS)  # families without a subscriber have no history yet
+        time.sleep(_SECONDS)  # until the charts are full
         page.screenshot(path=output.RECORDED / "page.png")
 
 
