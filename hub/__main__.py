@@ -69,9 +69,9 @@ def _serve(hub: Hub, options: Mapping[str, Any]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog=_PROGRAM,
-        description="Serve this machine's CPU, memory and disk usage, live, over WebSocket.",
+        description="Serve this machine's CPU, memory, disk, network and other figures, live.",
         epilog="Every flag is also an environment variable: --stall-timeout is HUB_STALL_TIMEOUT. "
-        f"To look at a feed in the terminal: {_PROGRAM} watch --help",
+        f"To show a feed in the terminal: {_PROGRAM} watch --help",
         allow_abbrev=False,
     )
     parser.add_flags(flags())

@@ -259,7 +259,7 @@ class Admission:
         if now - self._said_at < _LOG_SECONDS:
             self._unsaid += 1
             return
-        before = f" ({self._unsaid} others before)" if self._unsaid else ""
+        before = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
         _logger.warning("Refused client %s: %s%s", peer, reason.value, before)
         self._said_at, self._unsaid = now, 0
 

@@ -73,7 +73,7 @@ class History:
 
     def _say_that_it_is_cut(self) -> None:
         if not self._is_cut:
-            text = "History: %d bytes hold no more than the last %.0f s; --history-bytes gives more"
+            text = "History is full: %d bytes hold the last %.0f s; --history-bytes allows more"
             _logger.warning(text, self._most_bytes, self.seconds)
         self._is_cut = True
 

@@ -210,7 +210,7 @@ class Hub:
         try:
             await self._sampler.run()
         except Exception:
-            _logger.exception("Sampling has failed; every client is sent away")
+            _logger.exception("Sampling has failed; all clients are disconnected")
             self.close_all(CloseReason.STOPPING)
         finally:
             for timed in (self._keepalive, self._lag, self.watch):

@@ -242,7 +242,7 @@ METRICS: Final = _Metrics(
     "metrics", "Which families, separated by commas; order and repetition make no difference."
 )
 INTERVAL: Final = _Interval(
-    "interval", "Seconds between messages, each of which then stands for the whole of them."
+    "interval", "Seconds between messages. Each message stands for the whole interval."
 )
 AGGREGATE: Final = _Choice(
     "aggregate",
@@ -256,7 +256,7 @@ HISTORY: Final = _Seconds(
     "history", "Begin with the messages of that many past seconds, oldest first.", default=0
 )
 SINCE: Final = _Time(
-    "since", "Begin with what came after this timestamp, as far as it is kept; excludes 'history'."
+    "since", "Begin with what came after this timestamp, as far as it is kept; not with 'history'."
 )
 SEQ: Final = _Switch(
     "seq", "Number the messages in 'seq': a step of more than one means that some were dropped."
@@ -264,9 +264,9 @@ SEQ: Final = _Switch(
 DEVICES: Final = _Devices(
     "devices",
     "Which members of families to show, such as 'network:eth*,!docker*': each list of globs begins "
-    "with its family; '!' excludes. What is shown in all stays the same.",
+    "with its family; '!' excludes. The family's totals stay the same.",
 )
-SECONDS: Final = _Seconds("seconds", "How much of the past, in seconds.", default=300)
+SECONDS: Final = _Seconds("seconds", "How many of the past seconds to answer with.", default=300)
 
 FORMAT: Final = _Choice(
     "format",

@@ -110,7 +110,7 @@ class ContainerProcessorMeter:
         if before is None:
             raise RuntimeError("there was no reading before this one")
         if before.group != now.group:
-            raise RuntimeError("the limit of processor time is another control group's now")
+            raise RuntimeError("the limit of processor time now comes from another control group")
         if now.time <= before.time:
             raise RuntimeError("no time has passed since the last reading")
         if now.seconds < before.seconds:

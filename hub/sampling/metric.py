@@ -112,7 +112,7 @@ class Metric:
             raise InvalidValue("metric name", "a lower-case word (a-z, 0-9, _)", self.name)
         object.__setattr__(self, "name", found[0])  # plain text, also where it was a StrEnum's
         if self.name in _RESERVED:
-            raise InvalidValue("metric name", "no word of the message format", self.name)
+            raise InvalidValue("metric name", f"none of {', '.join(sorted(_RESERVED))}", self.name)
         object.__setattr__(self, "rule", Schema(self.schema))
 
     @property

@@ -104,7 +104,7 @@ class _Meter:
             if (then := before.counted.get(number)) is not None
         }
         if not growth:
-            raise RuntimeError("none of the processors was there before")
+            raise RuntimeError("no processor was present at the last reading")
         return growth
 
     def _take(self) -> _Reading:
@@ -228,7 +228,7 @@ def _rows(times: Sequence[Any]) -> list[dict[str, float]]:
     pick = attrgetter(*fields)
     rows = [dict(zip(fields, map(float, pick(one)), strict=True)) for one in times]
     if not all(abs(seconds) < _MOST_SECONDS for row in rows for seconds in row.values()):
-        raise RuntimeError("a processor's times are none that it can have counted")
+        raise RuntimeError("the times of a processor are impossible")
     return rows
 
 

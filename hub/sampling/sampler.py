@@ -162,7 +162,7 @@ class _FailureLog:
         for name in self._failing.keys() - failures.keys():
             if name.partition("/")[0] in snapshot.readings:  # else it was not even asked
                 ticks = self._failing.pop(name)
-                text = "Error collecting metrics: %s: over after %d ticks"
+                text = "Error collecting metrics: %s: works again after %d ticks"
                 _logger.info(text, one_line(name, _NAME_LENGTH), ticks)
 
     def _fails(self, name: str, failure: Failure) -> None:

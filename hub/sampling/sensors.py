@@ -140,7 +140,7 @@ class Temperatures:
                 for temperature in temperatures:
                     named[_unused(_plain(kind), named)] = temperature
         if found and not named:
-            raise RuntimeError("it is not certain which sensors the temperatures are of")
+            raise RuntimeError("the temperatures cannot be matched to their sensors")
         return {name: t for name, t in named.items() if t is not None and not math.isnan(t)}
 
     def _look(self) -> Collection[tuple[str, int]]:

@@ -331,7 +331,7 @@ class HandshakeProtocol(HttpToolsProtocol):
         self.waiting.discard(self)
         self.connections.discard(self)
         self._cut_off()
-        _logger.error("Connection given up: %r", error)
+        _logger.error("Connection closed after an internal error: %r", error)
         _logger.debug("Where it was", exc_info=error)
 
     def _refuse(self, reason: RefusalReason) -> None:

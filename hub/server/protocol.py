@@ -123,7 +123,7 @@ class TakeoverProtocol(Base):
         self._end()
         if self.transport is not None:
             self.transport.abort()
-        _logger.error("Connection given up: %r", error)
+        _logger.error("Connection closed after an internal error: %r", error)
         _logger.debug("Where it was", exc_info=error)
 
     def _end(self) -> None:

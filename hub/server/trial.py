@@ -39,7 +39,7 @@ def is_supported() -> bool:
     if failure is None:
         return True
     found = [f"version {uvicorn.__version__}", *(incompatibilities() or [failure])]
-    _logger.warning("uvicorn is not as known (%s): serving more slowly", ", ".join(found))
+    _logger.warning("Unexpected uvicorn (%s): serving more slowly", ", ".join(found))
     return False
 
 

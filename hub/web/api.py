@@ -71,7 +71,7 @@ class FeedAPI:
         self._entry.enter(request.scope, self._RESTRICTED)
         protocol = {"Upgrade": "websocket", "Connection": "Upgrade"}
         headers = protocol if request.scope["http_version"].startswith("1") else {}
-        return JSONResponse({"error": "this feed takes a WebSocket"}, 426, headers)
+        return JSONResponse({"error": "this feed needs a WebSocket"}, 426, headers)
 
     async def history(self, request: Request) -> Response:
         """Answer with the past of a view: in columns, in rows, or as CSV."""
@@ -90,7 +90,7 @@ class FeedAPI:
     async def info(self, _request: Request) -> Response:
         """Answer with what machine this is, unless the operator keeps that private."""
         if not self._hub.settings.identity:
-            text = "this hub does not tell what machine it is on (--no-identity)"
+            text = "this hub keeps private what machine it is on (--no-identity)"
             return JSONResponse({"error": text}, 404)
         try:
             identity = asdict(machine_identity())

@@ -68,7 +68,7 @@ def _feed(path: str, catalog: Catalog) -> Object:
     }
     return {
         "address": path,
-        "description": "Lists are separated by commas. Clients have nothing to say.",
+        "description": "Lists are separated by commas. What clients send is ignored.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages()},
         "bindings": {"ws": {"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
     }

@@ -26,15 +26,15 @@ _PERCENTAGES: Final = {
 
 _MEMORY: Final = {
     "total": "Memory that the machine has.",
-    "available": "Memory that can be had without swapping.",
+    "available": "Memory that is available without swapping.",
     "used": "Memory in use.",
-    "free": "Memory that is used for nothing at all.",
+    "free": "Memory that is not used at all, not even as a cache.",
 }
 
 _SPACE: Final = {
     "total": ("size", "Space that a file system has."),
     "used": ("used", "Space in use on a file system."),
-    "free": ("free", "Space that is left on a file system."),
+    "free": ("free", "Space that is free for unprivileged users on a file system."),
 }
 
 _LOAD: Final = {
@@ -45,21 +45,21 @@ _LOAD: Final = {
 
 _CONTAINER: Final = {
     "cpu_limit_cores": ("cpu_limit", "cores", "Processors that the container may use."),
-    "throttled": ("throttled", "ratio", "Share of periods in which it used up its time."),
+    "throttled": ("throttled", "ratio", "Share of periods in which it used up its processor time."),
     "memory_limit_bytes": ("memory_limit", "bytes", "Memory that the container may use."),
     "memory_used_bytes": ("memory_used", "bytes", "Memory that the container uses."),
 }
 
 _COUNTERS: Final = {
     "network": {
-        "bytes_recv": ("hub_network_receive", "bytes", "What an interface has received."),
-        "bytes_sent": ("hub_network_transmit", "bytes", "What an interface has sent."),
+        "bytes_recv": ("hub_network_receive", "bytes", "Bytes that an interface has received."),
+        "bytes_sent": ("hub_network_transmit", "bytes", "Bytes that an interface has sent."),
         "packets_recv": ("hub_network_receive_packets", "", "Packets received."),
         "packets_sent": ("hub_network_transmit_packets", "", "Packets sent."),
     },
     "disk_io": {
-        "read_bytes": ("hub_disk_read", "bytes", "What has been read from a disk."),
-        "write_bytes": ("hub_disk_written", "bytes", "What has been written to a disk."),
+        "read_bytes": ("hub_disk_read", "bytes", "Bytes that have been read from a disk."),
+        "write_bytes": ("hub_disk_written", "bytes", "Bytes that have been written to a disk."),
         "read_count": ("hub_disk_reads_completed", "", "Reads that a disk has completed."),
         "write_count": ("hub_disk_writes_completed", "", "Writes that a disk has completed."),
     },
@@ -83,7 +83,7 @@ def host_figures(snapshot: Snapshot, names: Iterable[str]) -> Iterator[Metric]:
             yield GaugeMetricFamily(f"hub_memory_{name}", _MEMORY[name], value, unit="bytes")
     yield from _file_systems(snapshot)
     if temperatures := _numbers(snapshot.value("temperatures")):
-        text = "What a sensor measures."
+        text = "Temperature that a sensor measures."
         yield gauges("hub_temperature", text, "sensor", temperatures, "celsius")
     yield from _pressure(snapshot)
     yield from _container(snapshot)
@@ -97,7 +97,7 @@ def counter_figures(totals: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
             last reading. Of the processors' times, a device without a name has the modes.
     """
     if times := totals.get("cpu_times", {}).get("", {}):
-        text = "Time that processors have spent, by what it went to."
+        text = "Time that processors have spent in each mode."
         yield counters("hub_cpu", text, "mode", times, "seconds")
     for family, known in _COUNTERS.items():
         devices = {_encodable(name): found for name, found in totals.get(family, {}).items()}
@@ -145,7 +145,7 @@ def _file_systems(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _pressure(snapshot: Snapshot) -> Iterator[Metric]:
-    text = "Share of the last 10 s in which some tasks, or in full all of them, had to wait."
+    text = "Share of the last 10 s in which some tasks (some) or all tasks (full) had to wait."
     family = GaugeMetricFamily("hub_pressure", text, labels=["resource", "kind"], unit="ratio")
     for resource, stalls in _objects(snapshot.value("pressure")).items():
         for kind, percent in stalls.items():
@@ -161,7 +161,7 @@ def _container(snapshot: Snapshot) -> Iterator[Metric]:
             value = found[member] / 100 if unit == "ratio" else found[member]
             yield GaugeMetricFamily(f"hub_container_{name}", text, value, unit=unit)
     if "oom_kills" in found:
-        text = "Processes that were killed as the container had no memory left."
+        text = "Processes that were killed because the container had no memory left."
         yield CounterMetricFamily("hub_container_oom_kills", text, found["oom_kills"])
 
 

@@ -19,10 +19,10 @@ _REFUSAL: Final[Object] = {
     "type": "object",
     "properties": {
         "error": {"type": "string", "description": "What is wrong, in one line."},
-        "parameter": {"type": "string", "description": "The parameter that is."},
+        "parameter": {"type": "string", "description": "The parameter that is wrong."},
         "reason": {
             "type": "string",
-            "description": "Why the caller is not let in.",
+            "description": "Why the request is refused.",
             "enum": [reason.value for reason in RefusalReason],
         },
     },
@@ -60,7 +60,7 @@ def _columns(catalog: Catalog) -> Object:
     column = {"type": "array", "items": {}}
     return {
         "type": "object",
-        "description": "One list for each chosen metric, all as long as that of the timestamps.",
+        "description": "One list for each chosen metric, each as long as the list of timestamps.",
         "properties": {
             "timestamp": {"type": "array", "items": TIMESTAMP},
             **{m.name: {**column, "items": family(m)} for m in catalog.metrics},
@@ -104,7 +104,7 @@ def _stream(catalog: Catalog) -> Object:
     resume: Object = {
         "name": "Last-Event-ID",
         "in": "header",
-        "description": "A timestamp to resume after, as browsers send it; goes before the query.",
+        "description": "A timestamp to resume after, as browsers send it. It replaces 'since'.",
         "schema": {"type": "string", "format": "date-time"},
     }
     return _operation("stream", summary, FEED, catalog, responses, resume)
@@ -114,14 +114,14 @@ def _restricted() -> Object:
     return {
         "operationId": "restricted",
         "summary": "Why a handshake for the authenticated feed is refused",
-        "description": "For browsers, which do not tell. Takes the parameters of that feed.",
+        "description": "For pages: browsers do not tell them. Takes the parameters of that feed.",
         "security": [{"token": []}],
         "responses": {
             "400": _refusal("A parameter breaks its rule."),
             "401": _refusal("There is no valid token."),
-            "403": _refusal("The Host or Origin header is not one that may be."),
-            "426": _refusal("Nothing else is wrong than that it is no WebSocket."),
-            "429": _refusal("Too many come from the same address, or too often.", later=True),
+            "403": _refusal("The Host or Origin header is not allowed."),
+            "426": _refusal("The request is right, but is no WebSocket handshake."),
+            "429": _refusal("Too many clients or requests come from the same address.", later=True),
             "503": _refusal("The hub is stopping, or has no room.", later=True),
         },
     }
@@ -142,8 +142,8 @@ def _operation(
         "responses": {
             **responses,
             "400": _refusal("A parameter breaks its rule."),
-            "403": _refusal("The Host or Origin header is not one that may be."),
-            "429": _refusal("Too many come from the same address, or too often.", later=True),
+            "403": _refusal("The Host or Origin header is not allowed."),
+            "429": _refusal("Too many clients or requests come from the same address.", later=True),
             "503": _refusal("There is no sample yet, or no room.", later=True),
         },
     }
@@ -176,7 +176,7 @@ def _document(name: str, description: str) -> Object:
         "summary": description,
         "responses": {
             "200": {"description": description, "content": content},
-            "403": _refusal("The Host or Origin header is not one that may be."),
+            "403": _refusal("The Host or Origin header is not allowed."),
         },
     }
 
@@ -189,7 +189,7 @@ def _info() -> Object:
         "system": text,
         "kernel": text,
         "cores": {"type": ["integer", "null"]},
-        "memory": {**count, "description": "Bytes."},
+        "memory": {**count, "description": "In bytes."},
         "boot_time": {**text, "format": "date-time"},
         "version": {"type": ["string", "null"], "description": "The hub's own."},
         "families": {"type": "array", "items": text},
@@ -201,9 +201,9 @@ def _info() -> Object:
         "summary": "What machine this is",
         "responses": {
             "200": {"description": "The machine.", "content": content},
-            "403": _refusal("The Host or Origin header is not one that may be."),
+            "403": _refusal("The Host or Origin header is not allowed."),
             "404": _refusal("The operator keeps it private."),
-            "503": _refusal("The system does not tell.", later=True),
+            "503": _refusal("The system does not provide it.", later=True),
         },
     }
 
@@ -216,7 +216,7 @@ def _figures() -> Object:
         "summary": "The hub's own figures, for Prometheus",
         "responses": {
             "200": {"description": "All figures. Nothing is sampled for them.", "content": content},
-            "403": _refusal("The Host or Origin header is not one that may be."),
+            "403": _refusal("The Host or Origin header is not allowed."),
         },
     }
 

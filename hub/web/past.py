@@ -76,7 +76,7 @@ def check_size(history: History, view: View, seconds: int) -> None:
     if rows * row > MOST_BYTES:
         reach = min(seconds, history.seconds)  # they may ask for more than there is
         fitting = math.floor(_CAUTION * reach * MOST_BYTES / (rows * row))
-        rule = f"at most about {fitting}, or else fewer metrics or devices, or a longer interval"
+        rule = f"at most about {fitting} for these metrics, devices and this interval"
         raise InvalidValue("seconds", f"{rule}: an answer has at most {MOST_BYTES} bytes", seconds)
 
 

@@ -59,7 +59,7 @@ class Telemetry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Iterate over all figures as they are now."""
-        yield InfoMetricFamily("hub_build", "What it is that runs.", self._build)
+        yield InfoMetricFamily("hub_build", "Versions of the hub and of Python.", self._build)
         with suppress(OSError):  # the others can be had without asking the system
             yield from _process(process_totals())
         statistics = self._hub.statistics()
@@ -74,7 +74,7 @@ class Telemetry(Collector):
         yield histogram("hub_loop_lag", text, {"": statistics.lag})
         text = "How far back the history reaches."
         yield GaugeMetricFamily("hub_history", text, self._hub.history.seconds, unit="seconds")
-        text = "Memory that the history takes, about."
+        text = "Memory that the history takes, estimated."
         yield GaugeMetricFamily("hub_history_size", text, self._hub.history.bytes, unit="bytes")
         if self._hub.latest is not None:
             yield from host_figures(self._hub.latest, self._hub.metrics)
@@ -105,16 +105,16 @@ def _process(totals: ProcessTotals) -> Iterator[Metric]:
     """Make the figures that Prometheus' own libraries have of every process."""
     text = "When the process was started, as seconds since the Unix epoch."
     yield GaugeMetricFamily("process_start_time", text, totals.start_time, unit="seconds")
-    text = "Processor time used, its own and the system's on its behalf."
+    text = "Processor time that the process has used, in user and system mode."
     yield CounterMetricFamily("process_cpu", text, totals.cpu_seconds, unit="seconds")
-    text = "Memory that is resident."
+    text = "Memory of the process that is resident."
     yield GaugeMetricFamily("process_resident_memory", text, totals.rss_bytes, unit="bytes")
-    text = "Memory that is mapped."
+    text = "Virtual memory of the process."
     yield GaugeMetricFamily("process_virtual_memory", text, totals.virtual_bytes, unit="bytes")
-    text = "Files, sockets and so on that are open."
+    text = "File descriptors that are open."
     yield GaugeMetricFamily("process_open_fds", text, totals.descriptors)
     if totals.max_descriptors is not None:
-        text = "How many may be open."
+        text = "File descriptors that may be open."
         yield GaugeMetricFamily("process_max_fds", text, totals.max_descriptors)
 
 
@@ -122,36 +122,37 @@ def _clients(admission: AdmissionStatistics, hub: HubStatistics) -> Iterator[Met
     here = sum(admission.clients.values())
     receivers: dict[str, float] = {"process": max(0, hub.subscribers - here)}
     receivers.update({name.value: count for name, count in admission.clients.items()})
-    yield gauges("hub_clients", "Receivers of the feed.", "transport", receivers)
+    yield gauges("hub_clients", "Clients that follow the feed now.", "transport", receivers)
     if admission.limit is not None:
-        yield GaugeMetricFamily("hub_clients_limit", "How many there may be.", admission.limit)
-    yield GaugeMetricFamily("hub_views", "Different views among them.", hub.views)
+        text = "Clients that may follow the feed at the same time."
+        yield GaugeMetricFamily("hub_clients_limit", text, admission.limit)
+    yield GaugeMetricFamily("hub_views", "Different views that clients follow now.", hub.views)
     refused = {reason.value: admission.refused.get(reason, 0) for reason in RefusalReason}
     text = "Requests and handshakes that were refused."
     yield counters("hub_refused", text, "reason", refused)
     closed = {reason.value: hub.closed.get(reason, 0) for reason in CloseReason}
-    text = "Receivers that the hub itself has sent away."
+    text = "Clients that the hub has disconnected."
     yield counters("hub_clients_closed", text, "reason", closed)
-    text = "How long clients stayed."
+    text = "How long clients stayed connected."
     durations = {name.value: found for name, found in admission.durations.items()}
     yield histogram("hub_connection_duration", text, durations, "transport")
 
 
 def _frames(hub: HubStatistics) -> Iterator[Metric]:
-    text = "Messages published to receivers, or replayed for them."
+    text = "Messages published to clients, or replayed for them."
     yield CounterMetricFamily("hub_frames_offered", text, hub.offered)
-    text = "Messages handed on to sockets and readers."
+    text = "Messages handed on to the clients' sockets and readers."
     yield CounterMetricFamily("hub_frames_delivered", text, hub.delivered)
     dropped = {
         "queue_full": hub.dropped - hub.expired,
         "overtaken": hub.expired,
         "abandoned": hub.abandoned,
     }
-    text = "Messages given up: the queue was full, the history had moved on, the receiver left."
+    text = "Messages lost: the queue was full, the history no longer had them, or the client left."
     yield counters("hub_frames_dropped", text, "reason", dropped)
-    text = "Messages in the receivers' queues."
+    text = "Messages that wait in the clients' queues."
     yield GaugeMetricFamily("hub_frames_pending", text, hub.pending)
-    text = "Deliveries that were still under way at the next tick."
+    text = "Ticks whose messages were not all handed out by the next tick."
     yield CounterMetricFamily("hub_delivery_overruns", text, hub.overruns)
 
 

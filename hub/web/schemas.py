@@ -23,10 +23,13 @@ TIMESTAMP: Final = {
     "description": "When the sample was taken: RFC 3339, UTC, six fractional digits.",
     "examples": ["2025-11-10T12:30:45.123456+00:00"],
 }
-_SEQ: Final = {"type": "integer", "description": "The view's own counter, one more each time."}
+_SEQ: Final = {
+    "type": "integer",
+    "description": "The message's number in its view, one more each time.",
+}
 _FAILURE: Final[Object] = {
     "type": "object",
-    "description": "Sent in place of a sample of which a chosen metric could not be collected.",
+    "description": "Sent instead of a sample when a chosen metric could not be collected.",
     "properties": {
         "error": {"type": "string", "maxLength": 200},
         "timestamp": TIMESTAMP,
@@ -38,7 +41,7 @@ _FAILURE: Final[Object] = {
 BEARER: Final[Object] = {
     "type": "http",
     "scheme": "bearer",
-    "description": "In browsers the subprotocols 'metrics.v1, bearer.TOKEN' do instead.",
+    "description": "Browsers send the subprotocols 'metrics.v1, bearer.TOKEN' instead.",
 }
 
 

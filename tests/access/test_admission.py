@@ -363,7 +363,7 @@ async def test_a_plain_request_is_told_why_a_handshake_would_be_refused(
     wrong = {"Authorization": "Bearer wrong"}
     rule = "a valid token is needed: Authorization: Bearer TOKEN"
     assert await asked("", wrong) == (401, rule)
-    assert await asked("?metrics=processes", BEARER) == (426, "this feed takes a WebSocket")
+    assert await asked("?metrics=processes", BEARER) == (426, "this feed needs a WebSocket")
     status, error = await asked("?metrics=nothing", BEARER)
     assert status == 400
     assert error.startswith("metrics must be one or more of cpu, memory")
@@ -444,7 +444,7 @@ def test_of_many_refusals_in_a_short_time_one_is_logged(caplog: pytest.LogCaptur
         admission.refused(RefusalReason.RATE, "192.0.2.8:2")
     assert caplog.messages == [
         "Refused client 192.0.2.7:1: host",
-        "Refused client 192.0.2.8:2: rate (4999 others before)",
+        "Refused client 192.0.2.8:2: rate (4999 more since the last such line)",
     ]
     assert admission.statistics().refused == {RefusalReason.HOST: 5000, RefusalReason.RATE: 1}
 

@@ -412,7 +412,7 @@ def test_a_disk_that_comes_and_goes_is_an_error_in_between(tmp_path: Path) -> No
 
         mount.mkdir()
         assert list(next_value(websocket)) == ["cpu", "memory", "disk", "timestamp"]
-        server.log.wait_for(r" Error collecting metrics: disk: over after \d+ ticks$")
+        server.log.wait_for(r" Error collecting metrics: disk: works again after \d+ ticks$")
         receive(websocket)
 
         mount.rmdir()

@@ -129,7 +129,7 @@ def test_the_oldest_goes_where_memory_is_short_and_it_is_said_once(
     assert kept.after(248.0) == 249
     (line,) = caplog.messages
     assert line.startswith("History: ")
-    assert line.endswith("hold no more than the last 2 s; --history-bytes gives more")
+    assert line.endswith("hold the last 2 s; --history-bytes allows more")
 
 
 def test_the_newest_is_kept_however_large_it_is() -> None:

@@ -240,7 +240,7 @@ async def test_a_sampler_that_breaks_sends_everybody_away_and_may_be_started_aga
     hub.add(listener)
     await clock.advance(2)
     assert listener.close_reason is CloseReason.STOPPING
-    assert caplog.messages == ["Sampling has failed; every client is sent away"]
+    assert caplog.messages == ["Sampling has failed; all clients are disconnected"]
     collector.collections.clear()
     hub.start()
     await clock.advance(1)

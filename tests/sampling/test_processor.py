@@ -226,7 +226,7 @@ def test_where_all_processors_are_others_there_is_no_share(machine: Machine) -> 
     cpu = MachineMeter(machine.read, machine.root)
     cpu.prime()
     machine.run(cpu1=times(0, 1))
-    with pytest.raises(RuntimeError, match="none of the processors was there before"):
+    with pytest.raises(RuntimeError, match="no processor was present at the last reading"):
         cpu.collect()
 
 

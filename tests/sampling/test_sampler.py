@@ -216,7 +216,7 @@ async def test_a_failure_is_logged_on_entering_and_on_leaving_and_not_in_between
         await bench.clock.advance(2)
     assert caplog.messages == [
         "Error collecting metrics: disk: No such file or directory",
-        "Error collecting metrics: disk: over after 3 ticks",
+        "Error collecting metrics: disk: works again after 3 ticks",
     ]
 
 
@@ -237,5 +237,5 @@ async def test_members_that_fail_are_logged_by_their_names_and_counted_as_their_
         assert bench.sampler.statistics().failures == {"disks": 1}
     assert caplog.messages == [
         "Error collecting metrics: disks//b: gone",
-        "Error collecting metrics: disks//b: over after 1 ticks",
+        "Error collecting metrics: disks//b: works again after 1 ticks",
     ]

@@ -289,7 +289,7 @@ def test_where_no_temperature_is_certain_that_is_an_error(machine: Machine) -> N
     two_disks(machine)
     temperatures = Temperatures(machine.root, lambda: {"nvme": [Sensor("Composite", 40.0)]})
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="not certain which sensors"):
+        with pytest.raises(RuntimeError, match="cannot be matched to their sensors"):
             temperatures.collect()
 
 

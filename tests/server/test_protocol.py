@@ -525,7 +525,7 @@ class TestHandover:
             trial.is_supported.cache_clear()
         warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
         assert warnings == [
-            "uvicorn is not as known (version 9.9, takeover: no answer): serving more slowly"
+            "Unexpected uvicorn (version 9.9, takeover: no answer): serving more slowly"
         ]
 
     async def test_a_client_that_is_gone_before_it_is_never_counted(self) -> None:

@@ -76,10 +76,7 @@ def test_a_trial_that_fails_is_reported_once(
     monkeypatch.setattr(trial, "incompatibilities", lambda: ["method run_asgi", "attribute conn"])
     monkeypatch.setattr(uvicorn, "__version__", "9.9")
     assert [trial.is_supported() for _ in range(3)] == [False] * 3
-    line = (
-        "uvicorn is not as known (version 9.9, method run_asgi, attribute conn): "
-        "serving more slowly"
-    )
+    line = "Unexpected uvicorn (version 9.9, method run_asgi, attribute conn): serving more slowly"
     assert caplog.record_tuples == [("hub", logging.WARNING, line)]
 
 
@@ -328,7 +325,7 @@ async def test_a_change_in_a_declared_point_means_uvicorn_s_own_way_and_one_warn
             assert await follow(server) == {altered.compat.Base}
     assert altered.compat.Base.__module__ == WS
     (line,) = warnings(caplog)
-    found = line.removeprefix(f"uvicorn is not as known (version {uvicorn.__version__}, ")
+    found = line.removeprefix(f"Unexpected uvicorn (version {uvicorn.__version__}, ")
     assert change.point in found.removesuffix("): serving more slowly").split(", ")
 
 
@@ -342,7 +339,7 @@ async def test_a_change_that_no_table_shows_is_told_as_the_trial_saw_it(
         assert await follow(server) == {altered.compat.Base}
     (line,) = warnings(caplog)
     assert re.fullmatch(
-        r"uvicorn is not as known \(version 9\.9, handshake: .*KeyError.*'extensions'.*\): "
+        r"Unexpected uvicorn \(version 9\.9, handshake: .*KeyError.*'extensions'.*\): "
         "serving more slowly",
         line,
     )
@@ -389,7 +386,7 @@ async def test_the_command_line_serves_over_a_changed_uvicorn(change: Change) ->
             assert isinstance(message, str)
             assert message.startswith('{"cpu":')
         assert await server.stopped() == 0
-    assert server.log.text.count("uvicorn is not as known") == 1
+    assert server.log.text.count("Unexpected uvicorn") == 1
     assert f"{change.point}): serving more slowly" in server.log.text
     server.assert_tidy()
 
@@ -427,4 +424,4 @@ def test_on_a_uvicorn_without_the_protocol_that_is_known_the_feed_is_served_all_
         [sys.executable, "-c", STRANGER], capture_output=True, text=True, timeout=30, check=True
     )
     assert ran.stdout.startswith('{"cpu":')
-    assert ran.stderr.count("uvicorn is not as known") == 1
+    assert ran.stderr.count("Unexpected uvicorn") == 1

@@ -465,7 +465,7 @@ METRICS = {"own": Metric("own", str)}
 
 def test_an_answer_that_would_be_too_large_is_refused_and_says_how_much_may_be() -> None:
     history = large(1000, 20_000)
-    with pytest.raises(InvalidValue, match=r"^seconds must be at most about (\d+), ") as refused:
+    with pytest.raises(InvalidValue, match=r"^seconds must be at most about (\d+) for ") as refused:
         check_size(history, OWN, 999)
     fitting = int(re.findall(r"about (\d+)", str(refused.value))[0])
     assert 380 < fitting < 420
@@ -532,7 +532,7 @@ async def test_what_machine_it_is_can_be_kept_private() -> None:
         answer = await http.get("/api/system/info")
     assert answer.status_code == 404
     assert answer.json() == {
-        "error": "this hub does not tell what machine it is on (--no-identity)"
+        "error": "this hub keeps private what machine it is on (--no-identity)"
     }
 
 

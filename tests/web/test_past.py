@@ -29,7 +29,7 @@ def past(seconds: int) -> History:
 
 
 def granted(refused: InvalidValue) -> int:
-    found = re.match(r"at most about (\d+), ", refused.rule)
+    found = re.match(r"at most about (\d+) for ", refused.rule)
     assert found is not None
     return int(found[1])
 
