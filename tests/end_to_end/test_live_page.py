@@ -19,9 +19,6 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from playwright.async_api import Locator, Page, expect
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
 
 from hub import CloseReason, Hub, Metric, OneByOne, Settings, create_app
 from hub.sampling.counters import CounterMeter
@@ -42,7 +39,6 @@ PROCESSES_ARE_LIVE: Final = """() => {
 """Whether ten looks in a row have found all rows: a message of the past may have them, and those
 after it not, where another page was shown them before."""
 
-EXAMPLE: Final = Path("README.md").read_text(encoding="utf-8").split("```html\n")[1].split("```")[0]
 AXE: Final = Path(".venv/npm/node_modules/axe-core/axe.min.js")
 needs_axe: Final = pytest.mark.skipif(not AXE.exists(), reason="npm's axe-core is not in .venv/npm")
 SCREENSHOTS: Final = Path("build/screenshots")
@@ -682,19 +678,6 @@ async def test_the_module_serves_other_pages_too(url: str) -> None:
     assert [sorted(one) for one in found["messages"]] == [["memory", "seq", "timestamp"]] * 5
     stamps = [one["timestamp"] for one in found["messages"]]
     assert stamps == sorted(set(stamps))
-
-
-async def test_a_page_of_another_origin_follows_the_feed_as_the_readme_says(
-    server: ServerProcess,
-) -> None:
-    page = EXAMPLE.replace(":54112", f":{server.port}").replace("console.log(", "window.seen = (")
-    other = Starlette(routes=[Route("/", lambda _: HTMLResponse(page))])
-    away = re.escape(f"127.0.0.1:{server.port}/static/metrics-feed.js")
-    async with serve_here(other) as elsewhere:
-        url = f"http://127.0.0.1:{elsewhere.port}/"
-        async with open_page(url, expected=f"{away}|404") as shown:
-            stamp = await eventually(lambda: shown.evaluate("window.seen"), bool)
-            await eventually(lambda: shown.evaluate("window.seen"), lambda seen: seen > stamp)
 
 
 async def test_where_the_hub_s_clock_is_set_back_the_chart_follows(url: str) -> None:

@@ -1,11 +1,11 @@
-"""The hub behind nginx, as operators run it."""
+"""The hub behind proxies, as operators run it."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from typing import Final
 
 import anyio
 import httpx2
@@ -14,14 +14,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+from hub import Hub
+from hub.feed.query import RESTRICTED_FEED_PATH
+from hub.web.openapi import openapi
 from tests.support.browser import needs_chromium, open_page
 from tests.support.clients import DEFAULT_MESSAGE, receive, strict_json
-from tests.support.proxy import CADDY, HAPROXY, LOCATION, MAP, Proxy, needs_nginx, start_nginx
+from tests.support.proxy import PROXIES, Kind, Proxy, needs, needs_nginx, start_nginx, start_proxy
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
+from tests.support.tokens import TOKEN
 
 HISTORY = f"{PATH}/history"
 STREAM = f"{PATH}/stream"
-README = Path(__file__).parents[2] / "README.md"
 
 
 @contextmanager
@@ -38,12 +41,17 @@ def nginx() -> Iterator[Proxy]:
 
 @asynccontextmanager
 async def visitor(
-    port: int, *, source: str = "127.0.0.1", host: str = "127.0.0.1", **headers: str
+    port: int,
+    *,
+    source: str = "127.0.0.1",
+    host: str = "127.0.0.1",
+    path: str = PATH,
+    **headers: str,
 ) -> AsyncIterator[ClientConnection]:
     """Connect from an address of one's own choice, calling the server by a name of one's own."""
     with anyio.fail_after(2 * DEADLINE):
         async with connect(
-            f"ws://{host}:{port}{PATH}",
+            f"ws://{host}:{port}{path}",
             additional_headers={name.replace("_", "-"): headers[name] for name in headers},
             compression=None,
             proxy=None,
@@ -124,7 +132,7 @@ async def test_events_come_through_one_by_one_as_they_are_made() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/metrics", "/livez", "/readyz", "/asyncapi.json", "/openapi.jsonx",
+        "/metrics", "/livez", "/readyz", "/asyncapi.jso", "/openapi.jsonx", "/static", "/apis/",
         "/api/system/%2e%2e/%2e%2e/metrics", "/static/../metrics",
     ],
 )  # fmt: skip
@@ -132,6 +140,38 @@ async def test_what_is_for_operators_does_not_come_through(nginx: Proxy, path: s
     async with browser() as http:
         response = await http.get(nginx.url(path))
     assert (response.status_code, "nginx" in response.text) == (404, True)
+
+
+PUBLIC: Final = (
+    "/", "/static/page.js", "/static/metrics-feed.js", "/openapi.json", "/asyncapi.json",
+    "/api/system/info", PATH, HISTORY,
+)  # fmt: skip
+PRIVATE: Final = ("/metrics", "/livez", "/readyz")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(PROXIES[n], id=n, marks=needs(PROXIES[n])) for n in PROXIES]
+)
+async def test_every_route_is_either_passed_on_or_not_found(kind: Kind) -> None:
+    """As the documents say of each proxy's configuration; the hub knows no other routes."""
+    documented = openapi(Hub().catalog())["paths"]
+    assert isinstance(documented, dict)
+    known = {*documented, "/"}
+    feeds = {STREAM, RESTRICTED_FEED_PATH}
+    assert known - feeds - set(PRIVATE) == {path for path in PUBLIC if "static" not in path}
+    with start_hub(environ={"HUB_TOKENS": TOKEN}) as hub, start_proxy(kind, hub.port) as proxy:
+        async with browser() as http:
+            found = {path: (await http.get(proxy.url(path))).status_code for path in PUBLIC}
+            hidden = {path: (await http.get(proxy.url(path))).status_code for path in PRIVATE}
+            async with http.sse(proxy.url(STREAM)) as events:
+                await anext(aiter(events))
+        async with visitor(proxy.port) as websocket:
+            await receive(websocket)
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        async with visitor(proxy.port, path=RESTRICTED_FEED_PATH, **token) as websocket:
+            await receive(websocket)
+    assert found == dict.fromkeys(PUBLIC, 200)
+    assert hidden == dict.fromkeys(PRIVATE, 404)
 
 
 # Whose address it is
@@ -221,14 +261,3 @@ async def test_when_the_hub_stops_all_of_nginx_s_clients_are_told() -> None:
             async for _ in arriving:  # to its proper end: a broken one would raise
                 pass
         assert await hub.ended() == 0
-
-
-@pytest.mark.parametrize(
-    ("program", "configuration"),
-    [("nginx", f"{MAP}\n{LOCATION}"), ("caddy", CADDY), ("haproxy", HAPROXY)],
-)
-def test_the_configuration_is_the_one_that_the_readme_shows(
-    program: str, configuration: str
-) -> None:
-    readme = README.read_text(encoding="utf-8")
-    assert f"```{program}\n{configuration}```\n" in readme

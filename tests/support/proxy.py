@@ -1,4 +1,4 @@
-"""Real proxies in front of a server, configured as README.md tells operators to."""
+"""Real proxies in front of a server, configured as hub/docs/operating.md tells operators to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from typing import Final, Self
 
 import pytest
 
+from tests.support.documents import snippet
 from tests.support.servers import DEADLINE, PATH, Log
 
 __all__ = [
-    "CADDY",
-    "HAPROXY",
-    "LOCATION",
-    "MAP",
     "PROXIES",
     "Kind",
     "Proxy",
@@ -32,56 +29,9 @@ __all__ = [
     "start_proxy",
 ]
 
-MAP: Final = """\
-map $http_upgrade $connection_upgrade {
-    default upgrade;
-    ''      close;
-}
-"""
-
-LOCATION: Final = """\
-location ~ ^/($|static/|openapi\\.json$|api/system/) {
-    proxy_pass http://127.0.0.1:54112;
-    proxy_http_version 1.1;
-    proxy_set_header Upgrade $http_upgrade;
-    proxy_set_header Connection $connection_upgrade;
-    proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-For $remote_addr;
-    proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_read_timeout 75s;
-}
-"""
-
-CADDY: Final = """\
-metrics.example {
-    @public path / /static/* /openapi.json /api/system/*
-    handle @public {
-        reverse_proxy 127.0.0.1:54112
-    }
-    respond 404
-}
-"""
-
-HAPROXY: Final = """\
-frontend metrics
-    mode http
-    bind :80
-    timeout client 75s
-    timeout http-request 5s
-    acl public path / /openapi.json
-    acl public path_beg /static/ /api/system/
-    http-request deny deny_status 404 unless public
-    http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
-    default_backend hub
-
-backend hub
-    mode http
-    timeout connect 5s
-    timeout server 75s
-    timeout tunnel 75s
-    server hub 127.0.0.1:54112
-"""
+_NGINX_SERVER: Final = snippet("nginx", "map ")
+_CADDY: Final = snippet("caddy", "metrics.example ")
+_HAPROXY: Final = snippet("haproxy", "frontend ")
 
 # Relative paths are under the prefix; nginx makes all temporary directories, used or not.
 _NGINX: Final = """\
@@ -96,12 +46,7 @@ fastcgi_temp_path fastcgi;
 scgi_temp_path scgi;
 uwsgi_temp_path uwsgi;
 %(more)s
-%(map)s
-server {
-listen 127.0.0.1:%(port)s;
-%(location)s
-location / { return 404; }
-}
+%(server)s
 }
 """
 
@@ -181,12 +126,12 @@ class Kind:
         return shutil.which(self.name, path=path)
 
 
-def _nginx(more: str, map_: str = MAP, location: str = LOCATION) -> Kind:
-    values = {"more": more, "map": map_, "location": location, "port": "$PORT"}
+def _nginx(more: str, server: str = _NGINX_SERVER) -> Kind:
+    server = server.replace("listen 80;", "listen 127.0.0.1:$PORT;")
     return Kind(
         name="nginx",
         file="nginx.conf",
-        configuration=_NGINX % values,
+        configuration=_NGINX % {"more": more, "server": server},
         arguments=("-p", ".", "-c", "nginx.conf", "-e", "stderr"),
         ready=r"start worker process \d",
         line=r"^taken $STATUS (?P<target>\S*)",
@@ -199,14 +144,16 @@ PROXIES: Final = {
     "nginx": _nginx(_LOGGED),
     "nginx with kept connections": _nginx(
         _LOGGED,
-        _UPSTREAM + MAP.replace("close", "''"),
-        LOCATION.replace("127.0.0.1:54112", "hub"),
+        _UPSTREAM
+        + _NGINX_SERVER.replace("''      close", "''      ''").replace(
+            "//127.0.0.1:54112", "//hub"
+        ),
     ),
     "caddy": Kind(
         name="caddy",
         file="Caddyfile",
         configuration=_CADDYFILE
-        + CADDY.replace("metrics.example {", "http://:$PORT {\n    bind 127.0.0.1\n    log"),
+        + _CADDY.replace("metrics.example {", "http://:$PORT {\n    bind 127.0.0.1\n    log"),
         arguments=("run", "--config", "Caddyfile", "--adapter", "caddyfile"),
         ready="serving initial configuration",
         line=r'"handled request".*"uri":"(?P<target>[^"]*)".*"status":$STATUS',
@@ -215,7 +162,7 @@ PROXIES: Final = {
         name="haproxy",
         file="haproxy.cfg",
         configuration=_HAPROXY_CFG
-        + HAPROXY.replace("bind :80", "bind 127.0.0.1:$PORT")
+        + _HAPROXY.replace("bind :80", "bind 127.0.0.1:$PORT")
         .replace("http-request 5s", "http-request 1s")
         .replace("client 75s", "client 1s"),
         arguments=("-W", "-db", "-f", "haproxy.cfg"),

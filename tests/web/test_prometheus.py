@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -21,7 +19,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from hub import Hub, Metric, Settings, create_app
-from hub.__main__ import main
 from hub.access.admission import Admission
 from hub.clock import SystemClock
 from hub.errors import CloseReason, RefusalReason
@@ -36,7 +33,6 @@ from tests.support.fakes import FakeClock, FakeCollector, Listener, RecordingObs
 from tests.support.servers import DEADLINE, PATH, serve_here, start_hub
 
 CPU: Final = View(("cpu",))
-README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
 
 
@@ -377,28 +373,7 @@ async def test_while_clients_are_sent_away_others_are_told_so() -> None:
             assert await server.ended() == 0
 
 
-# What README.md tells operators
-
-
-def test_figures_that_the_readme_names_exist() -> None:
-    named = set(re.findall(r"\bhub_[a-z_]+", README))
-    bench = Bench()
-    bench.hub.publish(snapshot())
-    found = {re.sub(r"\{.*", "", name) for name in bench.figures()}
-    missing = named - found
-    assert len(named) >= 7
-    assert missing <= {"hub_ticks_missed_total", "hub_metric_failures_total"}  # once it samples
-
-
-def test_every_flag_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    assert not [flag for flag in flags - {"--help", "--version"} if not documented(flag)]
-
-
-def documented(flag: str) -> bool:
-    return f"`{flag.replace('--no-', '--')}`" in README
+# In which format
 
 
 @given(
