@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Final
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 from prometheus_client.samples import Sample
 
-__all__ = ["needs_promtool", "promtool", "samples"]
+__all__ = ["needs_promtool", "promtool", "run_promtool", "samples"]
 
 _PROMTOOL: Final = shutil.which("promtool") or ""
 
@@ -31,6 +32,14 @@ def promtool(text: bytes) -> str:
         [_PROMTOOL, "check", "metrics"], input=text, capture_output=True, check=False
     )
     return (done.stdout + done.stderr).decode()
+
+
+def run_promtool(*arguments: str, directory: Path) -> tuple[int, str]:
+    """Run Prometheus' tool; return its exit status and what it has to say."""
+    done = subprocess.run(  # noqa: S603 # our own arguments
+        [_PROMTOOL, *arguments], cwd=directory, capture_output=True, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
 
 
 def _written(sample: Sample) -> str:
