@@ -46,7 +46,7 @@ class Settings:
             at every tick, however many subscribers share it.
         queue: frames held for a subscriber that does not keep up, 1 to 1024; when one more
             comes, the oldest is dropped.
-        stall_timeout: seconds, 1 to 3600, after which a subscriber that takes nothing is cut off.
+        stall_timeout: seconds, 1 to 3600, after which a subscriber that reads nothing is cut off.
         max_clients: how many clients may follow the feed at once, 1 to 1,000,000; None is what
             the limit on open files leaves, less 256.
         max_clients_per_ip: how many of them may have the same address, 1 to 1,000,000; None is
