@@ -128,7 +128,7 @@ def test_the_oldest_goes_where_memory_is_short_and_it_is_said_once(
         )
     assert kept.after(248.0) == 249
     (line,) = caplog.messages
-    assert line.startswith("History: ")
+    assert line.startswith("History is full: ")
     assert line.endswith("hold the last 2 s; --history-bytes allows more")
 
 
