@@ -159,15 +159,16 @@ def _mounts() -> Iterator[_Mount]:
         yield from (_Mount(one.mountpoint, one.device, one.fstype) for one in real)
         return
     every = psutil.disk_partitions(all=True)
-    places = {one.mountpoint for one in real} | {os.sep}
     automatic = [PurePath(one.mountpoint) for one in every if one.fstype == "autofs"]
-    for one in [*real, *every]:
+    # Where one lies over another, the last is the one that is seen.
+    seen = {one.mountpoint: one for one in every if one.fstype != "autofs"}
+    known = {(one.mountpoint, one.fstype) for one in real}
+    for point, one in seen.items():
         is_storage = one.fstype in _REMOTE or one.fstype.startswith("fuse")
-        if one.fstype != "autofs" and (is_storage or one.mountpoint in places):
-            places.discard(one.mountpoint)
-            is_automatic = any(map(PurePath(one.mountpoint).is_relative_to, automatic))
-            yield _Mount(one.mountpoint, one.device, one.fstype, is_automatic)
-    if os.sep in places:
+        if is_storage or point == os.sep or (point, one.fstype) in known:
+            is_automatic = any(map(PurePath(point).is_relative_to, automatic))
+            yield _Mount(point, one.device, one.fstype, is_automatic)
+    if os.sep not in seen:
         yield _Mount(os.sep, "", "")
 
 

@@ -119,6 +119,15 @@ def test_a_program_s_file_system_is_asked_only_on_demand(mounts: Mounts) -> None
     assert mounts.usage() == {"/": 5.0, program: 5.0}
 
 
+def test_of_two_at_one_place_only_the_one_that_is_seen_counts(mounts: Mounts) -> None:
+    program = mounts.add("disk", 2)
+    mounts.add("disk", 3, "fuse.mergerfs")
+    mounts.add("memory", 4)
+    mounts.others.append(Partition(str(mounts.root / "memory"), "tmpfs"))
+    assert mounts.usage(near=True) == {"/": 5.0}
+    assert mounts.usage() == {"/": 5.0, program: 5.0}
+
+
 def test_what_the_operator_excludes_is_not_asked(mounts: Mounts) -> None:
     excluded = mounts.add("excluded", 2)
     assert mounts.usage(Selection(exclude=("*/excluded",))) == {"/": 5.0}
