@@ -143,7 +143,7 @@ def _numbers(text: bytes) -> Iterator[tuple[str, str]]:
 
     Where one lies over another, the last is the one that is seen.
     """
-    for line in os.fsdecode(text).splitlines():
+    for line in os.fsdecode(text).split("\n"):  # a path may have other separators of lines in it
         fields = line.split(" ")
         if len(fields) > 4:
             yield _unescaped(fields[4]), fields[2]

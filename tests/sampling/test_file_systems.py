@@ -128,6 +128,13 @@ def test_of_two_at_one_place_only_the_one_that_is_seen_counts(mounts: Mounts) ->
     assert mounts.usage() == {"/": 5.0, program: 5.0}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="such names are not allowed")
+def test_what_separates_lines_elsewhere_may_be_part_of_a_path(mounts: Mounts) -> None:
+    names = ("form\x0cfeed", "next\x85line", "line\u2028separator")
+    shares = [mounts.add(name, 2 + n, "fuse.x", "here") for n, name in enumerate(names)]
+    assert mounts.usage() == {"/": 5.0, **dict.fromkeys(shares, 5.0)}
+
+
 def test_what_the_operator_excludes_is_not_asked(mounts: Mounts) -> None:
     excluded = mounts.add("excluded", 2)
     assert mounts.usage(Selection(exclude=("*/excluded",))) == {"/": 5.0}
