@@ -18,6 +18,7 @@ _VIRTUAL_INTERFACES: Final = re.compile(
     r"virbr|vmnet|vboxnet|bond|team|tun|tap|utun|wg|vxlan|gre|sit|ip6tnl|gif|stf|ifb|dummy|awdl|llw"
 )
 _DEFAULT: Final = "00000000"
+_REJECTED: Final = 0x0200  # RTF_REJECT (Linux, include/uapi/linux/route.h)
 
 
 class Topology:
@@ -100,6 +101,7 @@ class Topology:
                     yield interface
         with suppress(OSError, ValueError):
             for line in (self._routes / "ipv6_route").read_text().splitlines():
-                destination, length, *_, interface = line.split()
-                if not int(destination, 16) and not int(length, 16):
+                destination, length, *_, flags, interface = line.split()
+                is_rejected = int(flags, 16) & _REJECTED  # which the kernel lists under ``lo``
+                if not (int(destination, 16) or int(length, 16) or is_rejected):
                     yield interface

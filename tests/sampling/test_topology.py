@@ -16,6 +16,7 @@ broken
 ROUTES_6 = """\
 {0} 00 {0} 00 00000000000000000000000000000000 00000400 00000001 00000000 00000003 {1}
 fe80{2} 40 {0} 00 {0} 00000100 00000001 00000000 00000001 docker0
+{0} 00 {0} 00 {0} ffffffff 00000001 00000000 00200200 lo
 """
 
 
@@ -72,6 +73,12 @@ def test_without_any_those_with_a_default_route_are(machine: Machine, version: i
     else:
         machine.routes(ROUTES_6.format(32 * "0", "eth0", 28 * "0"), "ipv6_route")
     assert set(machine.topology.border_interfaces(names)) == {"eth0"}
+
+
+def test_a_default_route_that_rejects_is_none(machine: Machine) -> None:
+    names = machine.interfaces("lo", "net0")
+    machine.routes(ROUTES_6.format(32 * "0", "docker0", 28 * "0"), "ipv6_route")
+    assert set(machine.topology.border_interfaces(names)) == {"net0"}
 
 
 @pytest.mark.parametrize(
