@@ -97,7 +97,7 @@ class CounterMeter:
         }
 
     def _look(self) -> _Look:
-        devices = self._read()
+        devices, read_at = self._read(), self._clock()
         counts: dict[str, tuple[int, ...]] = {}
         failures: dict[str, Failure] = {}
         for name, device in devices.items():
@@ -105,7 +105,7 @@ class CounterMeter:
                 counts[name] = tuple(_count(device, one) for one in self._fields)
             except (AttributeError, ValueError) as error:
                 failures[name] = Failure.of(error)
-        return _Look(self._clock(), counts, failures)
+        return _Look(read_at, counts, failures)
 
     def _deltas(self, growth: Mapping[str, tuple[int, ...]], seconds: float) -> DeviceDeltas:
         names = self._last.counts.keys()

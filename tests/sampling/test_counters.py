@@ -119,6 +119,30 @@ def test_without_time_between_there_is_no_rate(counters: Counters) -> None:
         counters.tick(0.0, eth0=(1001, 101))
 
 
+def test_the_time_of_a_rate_is_that_at_which_its_counters_were_read() -> None:
+    """However long it takes to make something of them."""
+    now, count = 1.0, 0
+
+    class Laborious:
+        @property
+        def received(self) -> int:
+            nonlocal now
+            now += 0.5
+            return count
+
+    meter = CounterMeter(
+        lambda: {"eth0": Laborious()},
+        {"received": "received_per_second"},
+        "interfaces",
+        clock=lambda: now,
+    )
+    meter.prime()
+    now, count = 3.0, 10
+    deltas = meter.collect()
+    assert isinstance(deltas, DeviceDeltas)
+    assert deltas.total.rates() == [5.0]
+
+
 STEADY = st.lists(st.tuples(st.floats(0.01, 60), st.integers(0, 2**40)), min_size=1, max_size=20)
 
 
