@@ -95,13 +95,18 @@ class Topology:
     def _default_routes(self) -> Iterator[str]:
         """Iterate over the interfaces with a default route, as Linux lists them."""
         with suppress(OSError, ValueError, IndexError):
-            for line in (self._routes / "route").read_text().splitlines()[1:]:
+            for line in _lines(self._routes / "route")[1:]:
                 interface, destination, *rest = line.split()
                 if destination == _DEFAULT and rest[5] == _DEFAULT:  # and the mask
                     yield interface
         with suppress(OSError, ValueError):
-            for line in (self._routes / "ipv6_route").read_text().splitlines():
+            for line in _lines(self._routes / "ipv6_route"):
                 destination, length, *_, flags, interface = line.split()
                 is_rejected = int(flags, 16) & _REJECTED  # which the kernel lists under ``lo``
                 if not (int(destination, 16) or int(length, 16) or is_rejected):
                     yield interface
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file, in which names may be no UTF-8."""
+    return path.read_text("utf-8", "surrogateescape").splitlines()

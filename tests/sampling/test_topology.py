@@ -75,6 +75,14 @@ def test_without_any_those_with_a_default_route_are(machine: Machine, version: i
     assert set(machine.topology.border_interfaces(names)) == {"eth0"}
 
 
+def test_routes_are_found_beside_names_that_are_no_text(machine: Machine) -> None:
+    names = machine.interfaces("lo", "eth0", "eth1")
+    machine.routes(ROUTES.format("eth0"))
+    path = machine.root / "proc/net/route"
+    path.write_bytes(path.read_bytes().replace(b"docker0", b"d\xe9j\xe0"))
+    assert set(machine.topology.border_interfaces(names)) == {"eth0"}
+
+
 def test_a_default_route_that_rejects_is_none(machine: Machine) -> None:
     names = machine.interfaces("lo", "net0")
     machine.routes(ROUTES_6.format(32 * "0", "docker0", 28 * "0"), "ipv6_route")
