@@ -26,7 +26,9 @@ from websockets.frames import Close
 from websockets.http11 import Response
 
 from hub.cli.watch.disconnection import FeedRefused
+from hub.cli.watch.families import Families
 from hub.cli.watch.follower import Follower
+from hub.cli.watch.machine import Machine
 from hub.cli.watch.message import Message
 from hub.cli.watch.options import FeedOptions
 from hub.cli.watch.screen import Screen
@@ -58,7 +60,9 @@ class FakeFeed:
 class Stage:
     """A follower of feeds that a test plays, in time that it moves."""
 
-    def __init__(self, options: FeedOptions | None = None) -> None:
+    def __init__(
+        self, options: FeedOptions | None = None, families: Families | None = None
+    ) -> None:
         self.clock = FakeClock()
         self.dialled: list[tuple[str, Mapping[str, Any]]] = []
         self.answers: list[FakeFeed | Exception] = []
@@ -68,6 +72,7 @@ class Stage:
             options or FeedOptions("ws://hub"),
             self,
             clock=self.clock,
+            families=families,
             jitter=lambda: 0.5,
             connect=cast("type[connect]", self._connect),
         )
@@ -260,6 +265,60 @@ async def test_where_the_hub_keeps_less_of_the_past_it_goes_without() -> None:
     async with stage.playing():
         assert stage.states[-1].phase is Phase.LIVE
     assert stage.urls[1] == "ws://hub/api/system/metrics?metrics=cpu"
+
+
+class Catalog:
+    """What a hub says it offers, as often as it is asked."""
+
+    def __init__(self, *answers: str | None) -> None:
+        self._answers = list(answers)
+
+    async def __call__(self) -> Machine | None:
+        answer = self._answers.pop(0)
+        return Machine(families=tuple(answer.split(","))) if answer else None
+
+
+BAD_METRICS: Final = {"error": "metrics must be one or more of cpu", "parameter": "metrics"}
+
+
+async def test_all_that_the_hub_offers_is_followed_and_asked_for_anew() -> None:
+    stage = Stage(families=Families(Catalog("cpu,load", "cpu,load,gpu")))
+    feed, again = stage.answer(), stage.answer()
+    feed.say(1)
+    feed.sent.put_nowait(ConnectionClosedError(Close(1012, "service restart"), None))
+    async with stage.playing():
+        await stage.clock.advance(0.5)
+        again.say(2)
+        await settle()
+    assert stage.urls == [
+        "ws://hub/api/system/metrics?metrics=cpu,load",
+        "ws://hub/api/system/metrics?metrics=cpu,load,gpu&since=2025-11-10T12:30:01.000000%2B00:00",
+    ]
+
+
+async def test_a_hub_that_offers_less_than_others_is_followed_all_the_same() -> None:
+    stage = Stage(families=Families(Catalog(None, None, None, None)))
+    stage.answers += [refusal(400, BAD_METRICS)] * 2
+    stage.answer().say(1)
+    async with stage.playing():
+        assert stage.states[-1] == State(Phase.LIVE)
+    assert [url.count(",") for url in stage.urls] == [17, 16, 8]
+
+
+async def test_a_hub_that_refuses_all_choices_is_believed() -> None:
+    stage = Stage(families=Families(Catalog("cpu", "cpu", "cpu")))
+    stage.answers += [refusal(400, BAD_METRICS)] * 3
+    with pytest.raises(FeedRefused, match="one or more of cpu"):
+        await stage.follower.run()
+    assert stage.urls == ["ws://hub/api/system/metrics?metrics=cpu", "ws://hub/api/system/metrics"]
+
+
+async def test_what_the_user_names_is_not_replaced() -> None:
+    stage = Stage(FeedOptions("ws://hub", {"metrics": "cpux"}), Families(Catalog("cpu", "cpu")))
+    stage.answers.append(refusal(400, BAD_METRICS))
+    with pytest.raises(FeedRefused, match="metrics must be"):
+        await stage.follower.run()
+    assert stage.urls == ["ws://hub/api/system/metrics?metrics=cpux"]
 
 
 UNREADABLE: Final = State(Phase.UNREADABLE, "what it sends is no message of a metrics hub")

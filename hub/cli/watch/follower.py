@@ -21,6 +21,7 @@ from websockets.exceptions import (
 
 from hub.access.host_policy import is_loopback
 from hub.cli.watch.disconnection import Disconnection, FeedRefused
+from hub.cli.watch.families import Families
 from hub.cli.watch.message import Message
 from hub.cli.watch.options import FeedOptions
 from hub.cli.watch.viewer import Phase, State, Viewer
@@ -56,6 +57,7 @@ class Follower:
         options: what to follow.
         viewer: is given every message and every state of the connection.
         clock: measures silence and waits.
+        families: chooses what to ask for, if ``options`` does not say it; by default the hub does.
         jitter: returns a number from 0 to 1: the share of the longest wait that is waited.
         connect: opens a connection, as ``websockets.asyncio.client.connect`` does.
     """
@@ -66,14 +68,18 @@ class Follower:
         viewer: Viewer,
         *,
         clock: Clock,
+        families: Families | None = None,
         jitter: Callable[[], float] = random.random,
         connect: Callable[..., client.connect] = client.connect,
     ) -> None:
         self._options = options
         self._viewer = viewer
         self._clock = clock
+        self._families = families
         self._jitter = jitter
         self._connect = connect
+        # The parameters of the connection that were chosen here.
+        self._chosen: dict[str, str] = {}
         # What the viewer was told last.
         self._state = State(Phase.CONNECTING)
         # Seconds of the past to ask for until there is a message; 0 once the hub has refused it.
@@ -100,6 +106,9 @@ class Follower:
             if disconnection.parameter in self._past():
                 self._history, self._newest = 0, None  # the hub keeps less than that
                 continue
+            if self._families is not None and disconnection.parameter in self._chosen:
+                self._families.refuse()
+                continue
             if disconnection.final:
                 raise FeedRefused(disconnection.reason)
             await self._wait_after(disconnection)
@@ -115,6 +124,7 @@ class Follower:
         """Connect, and take messages until the connection ends; return why it has."""
         stack = AsyncExitStack()
         try:
+            self._chosen = await self._choose()
             return await self._receive(await self._open(stack))
         except InvalidStatus as refused:
             return Disconnection.from_refusal(refused.response)
@@ -128,8 +138,13 @@ class Follower:
             with anyio.CancelScope(shield=True):  # a user who quits says so; see ``close_timeout``
                 await stack.aclose()
 
+    async def _choose(self) -> dict[str, str]:
+        """Return the parameters that the user leaves to this side."""
+        metrics = "" if self._families is None else await self._families.choose()
+        return {"metrics": metrics} if metrics and "metrics" not in self._options.parameters else {}
+
     async def _open(self, stack: AsyncExitStack) -> client.ClientConnection:
-        address = self._options.address(self._past())
+        address = self._options.address({**self._chosen, **self._past()})
         connecting = self._connect(
             address,
             additional_headers=self._options.headers,
@@ -174,6 +189,8 @@ class Follower:
             self._spacing = spacing if 0 < spacing <= _MAX_SPACING else None
         self._newest = message
         self._backoff = _MIN_BACKOFF
+        if self._families is not None:
+            self._families.accept()
         self._restart_timer(connection)
         self._set_state(State(Phase.LIVE))
         self._viewer.show(message)

@@ -43,7 +43,7 @@ class FeedOptions:
 
     Attributes:
         url: address of the hub, as ``feed_url`` returns it.
-        parameters: parameters of the feed, except those that ask for the past.
+        parameters: parameters of the feed, except those that are chosen anew for each connection.
         history: seconds of the past to begin with, as far as the hub keeps them.
         token: opens the restricted families; empty without.
     """
@@ -53,10 +53,10 @@ class FeedOptions:
     history: int = 0
     token: str = field(default="", repr=False)
 
-    def address(self, past: Mapping[str, str]) -> str:
-        """Return the address to connect to; ``past`` are the parameters that ask for the past."""
+    def address(self, more: Mapping[str, str]) -> str:
+        """Return the address to connect to; ``more`` are parameters of this connection alone."""
         path = RESTRICTED_FEED_PATH if self.token else FEED_PATH
-        query = urlencode({**self.parameters, **past}, safe=",:")
+        query = urlencode({**self.parameters, **more}, safe=",:")
         return f"{self.url}{path}" + (f"?{query}" if query else "")
 
     @property
