@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -16,17 +17,22 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hub.cli.watch import cells
+from hub.cli.watch.keys import Key
+from hub.cli.watch.machine import Machine
 from hub.cli.watch.message import Message
 from hub.cli.watch.screen import Screen
 from hub.cli.watch.viewer import Phase, State
 from tests.support.fakes import FakeClock
+from tests.support.watched import Picture, message
 
 STAMP: Final = "2025-11-10T12:30:45.123456+00:00"
 
 
-def written(*messages: Mapping[str, Any], width: int = 60, state: State | None = None) -> str:
+def written(
+    *messages: Mapping[str, Any], width: int = 60, height: int = 40, state: State | None = None
+) -> str:
     """Return what a terminal is sent after messages, without colours."""
-    console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True)
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
     screen = Screen("ws://hub", clock=FakeClock(), console=console)
     screen.on_state(state or State(Phase.LIVE))
     for content in messages:
@@ -36,9 +42,11 @@ def written(*messages: Mapping[str, Any], width: int = 60, state: State | None =
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.get())
 
 
-def drawn(content: Mapping[str, Any], *, width: int = 60, state: State | None = None) -> str:
+def drawn(
+    content: Mapping[str, Any], *, width: int = 60, height: int = 40, state: State | None = None
+) -> str:
     """Return what a screen shows after a message, line by line."""
-    text = written(content, width=width, state=state)
+    text = written(content, width=width, height=height, state=state)
     assert all(line.isprintable() for line in text.split("\n"))
     return "\n".join(line.rstrip() for line in text.splitlines())
 
@@ -52,22 +60,23 @@ def test_a_message_is_shown_line_by_line() -> None:
             "network": {"received_bytes_per_second": 1234.5, "sent_bytes_per_second": 0.0},
             "queue_depth": 7,
             "temperatures": {"coretemp": 40.0},
-        }
+        },
+        height=9,
     )
     lines = text.splitlines()
     assert lines[0].split() == ["ws://hub", "●", "Live", "12:30:45", "UTC"]
-    assert [line.split()[0] for line in lines[2:] if line] == [
-        "cpu", "load", "memory_bytes", "network", "network", "queue_depth", "temperatures",
+    assert [line.split()[0] for line in lines[1:] if line] == [
+        "cpu", "load", "memory_bytes", "network", "network", "temperatures", "queue_depth",
     ]  # fmt: skip
     assert re.search(r"^cpu +▅ +50\.0 %$", text, re.MULTILINE)
-    assert re.search(r"^memory_bytes .* 2 GB of 8 GB$", text, re.MULTILINE)
+    assert re.search(r"^memory_bytes .* 2 of 8 GB$", text, re.MULTILINE)
     assert re.search(r"^network received +█ +1\.23 kB/s$", text, re.MULTILINE)
     assert re.search(r"^queue_depth +█ +7$", text, re.MULTILINE)
 
 
 def test_what_could_not_be_measured_says_why() -> None:
     text = drawn({"disk": None, "cpu": 1.0, "errors": {"disk": "No such file or directory"}})
-    assert re.search(r"^disk +No such file or directory +-$", text, re.MULTILINE)
+    assert re.search(r"^disk +No such file or directory$", text, re.MULTILINE)
     assert "errors" not in text
 
 
@@ -92,12 +101,13 @@ def test_names_cannot_command_the_terminal() -> None:
     )
     assert "\x07" not in text
     assert "\u202e" not in text
-    assert text.count("[red]") == 2, "markup is text"
+    assert text.count("[red]") == 5, "markup is text"
 
 
 NAMES: Final = (
-    "cpu", "load", "memory_bytes", "network", "disk_io", "cores", "disks", "processes", "errors",
-    "error", "seq", "timestamp",
+    "cpu", "memory", "disk", "swap", "cpu_times", "cores", "load", "memory_bytes", "pressure",
+    "container", "process", "uptime", "disks", "disks_bytes", "disk_io", "network", "temperatures",
+    "gpu", "processes", "errors", "error", "seq", "timestamp",
 )  # fmt: skip
 
 LEAVES: Final = (
@@ -109,9 +119,13 @@ LEAVES: Final = (
     | st.sampled_from([NASTY, 10**299, -(10**299), 1.7e308, -1.7e308, 5e-324])
 )
 
-KEYS: Final = st.text() | st.sampled_from(
-    [NASTY, "total", "used", "received_bytes_per_second", "read_bytes_per_second", "pid", "name"]
-)
+KEYS: Final = st.text() | st.sampled_from([
+    NASTY, "total", "used", "received_bytes_per_second", "read_bytes_per_second", "pid", "name",
+    "devices", "interfaces", "user", "idle", "cpu", "memory", "io", "some", "full",
+    "cpu_limit_cores", "throttled", "memory_limit_bytes", "memory_used_bytes", "oom_kills",
+    "rss_bytes", "threads", "descriptors", "loop_lag_seconds", "utilization", "temperature",
+    "power_watts", "/", *NAMES,
+])  # fmt: skip
 
 VALUES: Final = st.recursive(
     LEAVES,
@@ -123,19 +137,21 @@ VALUES: Final = st.recursive(
 CONTENTS: Final = st.dictionaries(st.sampled_from(NAMES) | KEYS, VALUES)
 
 
-@settings(max_examples=50)
+@settings(max_examples=100, deadline=None)
 @given(
     messages=st.lists(
         st.dictionaries(st.sampled_from(NAMES) | KEYS, VALUES), min_size=1, max_size=3
     ),
-    width=st.integers(20, 120),
+    width=st.integers(1, 220),
+    height=st.integers(1, 60),
 )
 def test_whatever_a_message_says_the_terminal_is_sent_nothing_but_letters(
-    messages: list[dict[str, Any]], width: int
+    messages: list[dict[str, Any]], width: int, height: int
 ) -> None:
-    text = written(*messages, width=width)
+    text = written(*messages, width=width, height=height)
     assert all(line.isprintable() for line in text.split("\n"))
     assert all(cell_len(line) <= width for line in text.split("\n"))
+    assert text.count("\n") <= height
 
 
 def test_one_module_alone_hands_text_to_rich() -> None:
@@ -145,9 +161,8 @@ def test_one_module_alone_hands_text_to_rich() -> None:
     assert makers == {"cells.py"}
 
 
-@pytest.mark.parametrize(
-    "name", ["load", "network", "cores", "disks", "memory_bytes", "processes", "other"]
-)
+@pytest.mark.parametrize("name", [*NAMES[:-4], "other"])
+@settings(max_examples=30, deadline=None)
 @given(value=VALUES)
 def test_values_of_any_shape_are_shown_somehow(name: str, value: object) -> None:
     assert drawn({name: value}).startswith("ws://hub")
@@ -166,6 +181,16 @@ def test_whatever_a_server_gives_as_a_reason_the_terminal_is_sent_nothing_but_le
     assert all(line.isprintable() for line in text.split("\n"))
 
 
+@given(name=st.text(), system=st.text(), width=st.integers(1, 120))
+def test_whatever_a_server_is_called_the_terminal_is_sent_nothing_but_letters(
+    name: str, system: str, width: int
+) -> None:
+    for said in (name, NASTY):
+        picture = Picture(width, 5, machine=Machine(said, system, 1))
+        picture.screen.show(message({"cpu": 1.0, "uptime": 1e300}))
+        picture.assert_fits()
+
+
 def test_a_message_of_many_names_costs_no_more_than_the_screen_is_high() -> None:
     console = Console(file=io.StringIO(), width=60, height=20, force_terminal=True)
     screen = Screen("ws://hub", clock=FakeClock(), console=console)
@@ -174,10 +199,56 @@ def test_a_message_of_many_names_costs_no_more_than_the_screen_is_high() -> None
             "processes": [{"pid": 1}] * 5000
         }
         screen.show(Message.read(json.dumps({**many, "timestamp": STAMP})))
-    assert len(screen._trends) == 256
+    assert len(screen._past) == 256
     with console.capture() as shown:
         console.print(screen.render())
-    assert shown.get().count("\n") < 50
+    assert shown.get().count("\n") == 20
+
+
+MANY: Final = {f"{place:05} {NASTY}": place for place in range(10_000)}
+FIGURES: Final = dict.fromkeys((
+    "utilization", "memory", "temperature", "power_watts", "total", "used", "some", "full",
+    "received_bytes_per_second", "read_bytes_per_second",
+), 1e300)  # fmt: skip
+NESTED: Final = dict.fromkeys(MANY, FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, MANY) for name in NAMES[:-4]),
+        *((name, NESTED) for name in ("gpu", "disks_bytes", "pressure", "other")),
+        ("network", {"received_bytes_per_second": 1.0, "interfaces": NESTED}),
+        ("disk_io", {"read_bytes_per_second": 1.0, "devices": NESTED}),
+        ("cores", [100.0] * 10_000),
+        ("cores", [-1e300] * 10_000),
+        ("load", [1e299] * 3),
+        ("processes", [{"pid": 10**299, "name": NASTY, "cpu": 1e300}] * 10_000),
+        ("uptime", 1e300),
+        ("errors", {f"disks/{name}": NASTY for name in MANY}),
+        ("disks", dict.fromkeys(MANY, 1e300)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60)])
+def test_ten_thousand_members_are_no_more_than_the_screen_shows(
+    name: str, value: object, width: int, height: int
+) -> None:
+    picture = Picture(width, height)
+    picture.screen.show(message({"cpu": 1.0, name: value}))
+    for keys in ([], [Key.END], [Key.UP]):
+        began = time.thread_time()
+        lines = picture.press(*keys)
+        assert time.thread_time() - began < 2, "seconds of processor time"
+        picture.assert_fits()
+        assert lines[0].startswith("ws://hub")
+        assert lines[-1].startswith("q quit")
+
+
+@pytest.mark.parametrize("value", [{}, [], "", None, True, 0, [None], {"": None}, [[]], [{}]])
+def test_nothing_is_a_value_as_well(value: object) -> None:
+    text = drawn(dict.fromkeys(NAMES[:-4], value), height=60)
+    assert re.search(r"^swap +\S", text, re.MULTILINE), text
 
 
 def test_the_past_of_a_family_is_kept_while_the_names_beside_it_change() -> None:
@@ -186,7 +257,7 @@ def test_the_past_of_a_family_is_kept_while_the_names_beside_it_change() -> None
     for number in range(1000):
         content = {"cpu": 1.0, f"name {number}": 1.0, "timestamp": STAMP}
         screen.show(Message.read(json.dumps(content)))
-    assert len(screen._trends["cpu"]) == 500
+    assert len(screen._past.of("cpu")) == 500
 
 
 def test_a_terminal_without_unicode_gets_plain_letters() -> None:
