@@ -193,14 +193,26 @@ def test_a_hostile_hub_commands_no_terminal_and_ends_no_view() -> None:
         NASTY: NASTY,
         "[link=http://evil]": "[bold]x",
         "processes": [process, 1, [NASTY]],
+        "cpu_times": {NASTY: 1.0},
+        "pressure": {NASTY: {"some": 1.0}},
+        "container": NASTY,
+        "process": [NASTY],
+        "uptime": NASTY,
+        "disks": {NASTY: 97.0},
+        "disks_bytes": {NASTY: {"total": 10**99, "used": -1}},
+        "network": {"interfaces": {NASTY: {NASTY: NASTY}}},
+        "temperatures": {NASTY: 1e300},
+        "gpu": {NASTY: {"utilization": 1e300}},
+        "errors": {NASTY: NASTY, f"disks/{NASTY}": [NASTY]},
         "timestamp": "2025-11-10T12:30:45+00:00",
     }
     nonsense: list[str | bytes] = ["[" * 100_000, "[]", f'{{"cpu":Infinity,{_STAMP}}}', b"\xff\xfe"]
     with (
         hostile_hub(*nonsense, json.dumps(content, ensure_ascii=False)) as address,
-        Terminal("hub", "watch", address) as terminal,
+        Terminal("hub", "watch", address, rows=60) as terminal,
     ):
         terminal.wait_until(lambda text: "Live" in text and "12.5 %" in text and "[bold]x" in text)
+        terminal.press(b"?\x1b[F\x1b[F")
         terminal.press(b"q")
         assert terminal.ended() == 0
         assert terminal.restored

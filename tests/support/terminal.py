@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,13 +20,26 @@ import pyte
 
 from tests.support.servers import DEADLINE
 
-__all__ = ["Terminal"]
+__all__ = ["PYTHON", "Terminal"]
+
+PYTHON: Final = (sys.executable, "-X", "dev", "-W", "error")
+"""This Python, which takes warnings for errors."""
 
 _ROOT: Final = Path(__file__).parents[2]
+_RESTORING: Final = {
+    b"\x1b[?1049h": b"\x1b[?1049l",  # the alternate screen
+    b"\x1b[?25l": b"\x1b[?25h",  # no cursor
+    b"\x1b[?7l": b"\x1b[?7h",  # no line that goes on in the next
+}
+"""What a program does to a terminal, and how it undoes that."""
 
 
 class Terminal:
-    """Runs ``python -m ARGUMENTS`` in a terminal of so many columns and rows."""
+    """Runs ``python -m ARGUMENTS``, or another command, in a terminal of so many columns and rows.
+
+    What it runs leads the terminal's session, so that nobody could continue it if it stopped; a
+    shell as ``command`` can stop and continue what is started in it.
+    """
 
     def __init__(
         self,
@@ -34,6 +47,7 @@ class Terminal:
         columns: int = 100,
         rows: int = 30,
         environ: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
@@ -42,7 +56,7 @@ class Terminal:
         self._modes = termios.tcgetattr(self._tty)
         self.written = b""
         self.process = subprocess.Popen(  # noqa: S603 # our own arguments
-            [sys.executable, "-X", "dev", "-W", "error", "-m", *arguments],
+            command or [*PYTHON, "-m", *arguments],
             cwd=_ROOT,
             env=_environ() | dict(environ or {}),
             stdin=self._tty,
@@ -60,10 +74,23 @@ class Terminal:
     def restored(self) -> bool:
         """Whether the terminal is as it was: its modes, its screen and its cursor."""
         modes = termios.tcgetattr(self._tty) == self._modes
-        return modes and self.written.rfind(b"\x1b[?1049l") > self.written.rfind(b"\x1b[?1049h")
+        return modes and all(
+            self.written.rfind(undone) > self.written.rfind(done)
+            for done, undone in _RESTORING.items()
+        )
 
     def press(self, keys: bytes) -> None:
         os.write(self._keyboard, keys)
+
+    def hang_up(self) -> None:
+        """Take the terminal away, as closing its window does."""
+        os.close(self._keyboard)
+        self._keyboard = -1
+
+    def spoil(self) -> None:
+        """Give the terminal back its modes and clear it, as a shell does or a user in need."""
+        termios.tcsetattr(self._tty, termios.TCSANOW, self._modes)
+        self._screen.reset()
 
     def resize(self, columns: int, rows: int) -> None:
         self._screen.resize(rows, columns)
@@ -80,6 +107,10 @@ class Terminal:
             self._read(0.1)
         return self.shown
 
+    def wait_for(self, wanted: Callable[[], object]) -> None:
+        """Wait until something is so, while the program goes on."""
+        self.wait_until(lambda _: wanted())
+
     def ended(self) -> int:
         """Wait for the program's end; return its exit status."""
         deadline = time.monotonic() + DEADLINE
@@ -90,6 +121,9 @@ class Terminal:
         return self.process.wait()
 
     def _read(self, seconds: float) -> None:
+        if self._keyboard < 0:
+            time.sleep(seconds)
+            return
         while select.select([self._keyboard], [], [], seconds)[0]:
             data = os.read(self._keyboard, 65536)
             self.written += data
@@ -105,8 +139,8 @@ class Terminal:
                 self.process.send_signal(signal.SIGKILL)
                 self.process.wait()
         finally:
-            os.close(self._keyboard)
-            os.close(self._tty)
+            for file in {self._keyboard, self._tty} - {-1}:
+                os.close(file)
 
 
 def _environ() -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from io import TextIOWrapper
 from typing import Final, TextIO
@@ -14,11 +15,13 @@ from rich.console import Console
 
 from hub.cli.flags import Flag, Parser, fail, read_tokens, switch
 from hub.cli.watch.disconnection import FeedRefused
+from hub.cli.watch.families import Families
 from hub.cli.watch.follower import Follower
 from hub.cli.watch.lines import Lines, OutputClosed
+from hub.cli.watch.machine import Machine, ask_machine
 from hub.cli.watch.options import FeedOptions, feed_url
 from hub.cli.watch.screen import Screen
-from hub.cli.watch.terminal import terminal
+from hub.cli.watch.terminal import has_keys, terminal
 from hub.clock import SystemClock
 from hub.devices import parse_devices
 from hub.errors import InvalidValue
@@ -27,11 +30,6 @@ __all__ = ["watch"]
 
 _PROGRAM: Final = "metrics-hub watch"
 _DEFAULT_URL: Final = "ws://127.0.0.1:54112"
-_DEFAULT_METRICS: Final = (
-    "cpu", "memory", "swap", "disk", "cores", "load", "disks", "disk_io", "network",
-)  # fmt: skip
-"""Families that the screen shows unless the user names others: those of the page."""
-
 _HISTORY_POINTS: Final = 120
 """Messages of the past to begin with: as many as a wide terminal can show."""
 
@@ -58,6 +56,8 @@ def watch(arguments: Sequence[str]) -> int:
     except FeedRefused as error:
         return fail(_PROGRAM, str(error), status=1)
     except OutputClosed as error:
+        return _end_without_output(error.__cause__ or error)
+    except OSError as error:  # of the terminal: the hub's are reasons to try again
         return _end_without_output(error)
     except KeyboardInterrupt:
         pass
@@ -70,15 +70,16 @@ def _url(given: str | None) -> str:
     return feed_url("HUB_WATCH_URL", os.environ.get("HUB_WATCH_URL", _DEFAULT_URL))
 
 
-def _end_without_output(error: OutputClosed) -> int:
+def _end_without_output(error: BaseException) -> int:
     """Return the exit status; keep the interpreter from trying to write the rest as it ends.
 
     A reader that has read enough, as ``head`` does, is no error.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error.__cause__, BrokenPipeError):
+    if isinstance(error, BrokenPipeError):
         return 0
-    return fail(_PROGRAM, f"cannot write: {error}", status=1)
+    reason = getattr(error, "strerror", None) or str(error)
+    return fail(_PROGRAM, f"cannot write: {reason}", status=1)
 
 
 def _options(url: str, options: dict[str, object], *, plain: bool) -> FeedOptions:
@@ -90,8 +91,6 @@ def _options(url: str, options: dict[str, object], *, plain: bool) -> FeedOption
         parameters["devices"] = str(options["devices"])
     if metrics:
         parameters["metrics"] = str(metrics)
-    elif not plain:
-        parameters["metrics"] = ",".join((*_DEFAULT_METRICS, *(["processes"] if token else [])))
     if plain:
         return FeedOptions(url, parameters, token=token)
     history = min(_MAX_HISTORY, round(_HISTORY_POINTS * float(str(interval or 1))))
@@ -99,29 +98,56 @@ def _options(url: str, options: dict[str, object], *, plain: bool) -> FeedOption
 
 
 async def _follow(options: FeedOptions, plain: bool) -> None:  # noqa: FBT001 # anyio gives no names
-    clock = SystemClock()
     if plain:
-        await Follower(options, Lines(_PROGRAM), clock=clock).run()
-    with (
-        anyio.CancelScope() as scope,
-        Screen(options.url, clock=clock, console=Console(file=_lossy_stdout())) as screen,
-        terminal(leave=scope.cancel, resized=screen.draw),
-    ):
-        await Follower(options, screen, clock=clock).run()
+        await Follower(options, Lines(_PROGRAM), clock=SystemClock()).run()
+    failures: list[Exception] = []
+    with anyio.CancelScope() as scope:
+
+        def fail_with(error: Exception) -> None:
+            failures.append(error)
+            scope.cancel()
+
+        console = Console(file=_lossy_stdout())
+        clock, keys = SystemClock(), has_keys()
+        screen = Screen(
+            options.url, clock=clock, console=console, keys=keys, on_failure=fail_with
+        )  # fmt: skip
+        families = Families(_asking(options.url, screen), restricted=bool(options.token))
+        with terminal(screen, leave=scope.cancel), screen:
+            await Follower(options, screen, clock=clock, families=families).run()
+    if failures:
+        raise failures[0]
+
+
+def _asking(url: str, screen: Screen) -> Callable[[], Awaitable[Machine | None]]:
+    """Return what asks a hub for its machine, and has it shown."""
+
+    async def ask() -> Machine | None:
+        machine = await ask_machine(url)
+        if machine is not None:
+            screen.on_machine(machine)
+        return machine
+
+    return ask
 
 
 def _lossy_stdout() -> TextIO:
-    """Return standard output, made to write ``?`` for a character that its encoding lacks."""
+    """Return standard output as the locale has it, made to write ``?`` for what it lacks.
+
+    Python takes UTF-8 in the locale C; a terminal there may show nothing but ASCII.
+    """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        windows = sys.platform == "win32"  # whose terminal takes all of Unicode in any locale
+        encoding = sys.stdout.encoding if windows else locale.getencoding()
+        sys.stdout.reconfigure(encoding=encoding, errors="replace")
     return sys.stdout
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog=_PROGRAM,
-        description="Show a hub's feed in the terminal; q quits. Where standard output is no "
-        "terminal, each message is a line of JSON.",
+        description="Show a hub's feed in the terminal; q quits, ? lists the keys. Where standard "
+        "output is no terminal, each message is a line of JSON.",
         epilog="Every flag is also an environment variable: --token-file is HUB_WATCH_TOKEN_FILE.",
         allow_abbrev=False,
     )
