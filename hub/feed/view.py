@@ -100,7 +100,7 @@ class View:
                 content with any reading.
 
         Returns:
-            None where the snapshot has no reading of a chosen metric yet.
+            None where the snapshot has no reading of a chosen metric yet, or not all of it.
         """
         content = self.content(snapshot, past=past)
         if content is None:
@@ -115,6 +115,8 @@ class View:
         readings = snapshot.readings
         present = [name for name in self.metrics if name in readings]
         if len(present) < len(self.metrics) and not (past and self.partial and present):
+            return None
+        if not past and not snapshot.resting.isdisjoint(self.metrics):
             return None
         failures = {n: r.cause for n in present if isinstance(r := readings[n], Failure)}
         if failures and not self.partial:

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from hub.feed.view import Aggregate, View
 from hub.sampling.metric import Kind, Metric
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete, Reading, Snapshot
+from hub.sampling.snapshot import (
+    MOST_MEMBERS,
+    CounterDelta,
+    DeviceDeltas,
+    Failure,
+    Incomplete,
+    Reading,
+    Snapshot,
+)
 from hub.sampling.value import Value
 
 __all__ = ["Window"]
@@ -104,11 +113,18 @@ class Window:
     def _reduced(self, last: Snapshot) -> Snapshot:
         readings: dict[str, Reading] = {**self._failures}
         for name, reduction in self._reductions.items():
-            value = reduction.value()
+            value = _bounded(self._metrics[name], reduction.value())
             if value is not None:
                 failures = _without(self._member_failures.get(name, {}), value)
                 readings[name] = Incomplete(value, failures) if failures else value
-        return Snapshot(last.tick, last.number, last.time, readings, last.precisions)
+        return replace(last, readings=readings)
+
+
+def _bounded(metric: Metric, value: Value | DeviceDeltas | None) -> Value | DeviceDeltas | None:
+    """Return a value with no more members than a family may have: each tick may have others."""
+    if not metric.has_members or not isinstance(value, dict) or len(value) <= MOST_MEMBERS:
+        return value
+    return dict(islice(value.items(), MOST_MEMBERS))
 
 
 def _without(failures: Mapping[str, Failure], value: Value | DeviceDeltas) -> dict[str, Failure]:
@@ -147,7 +163,7 @@ class _Sum:
         self._growth = reading if self._growth is None else self._growth + reading
 
     def value(self) -> DeviceDeltas | None:
-        return self._growth
+        return None if self._growth is None else self._growth.bounded()
 
 
 class _ExtremeRates:
@@ -175,7 +191,7 @@ class _ExtremeRates:
         return CounterDelta(1.0, tuple(rates))
 
     def value(self) -> DeviceDeltas | None:
-        return self._rates
+        return None if self._rates is None else self._rates.largest()
 
 
 _NOTHING: Final = CounterDelta(1.0, ())

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 from hub.clock import Clock
 from hub.sampling.metric import Metric
-from hub.sampling.reading import MOST_MEMBERS, members_reading
-from hub.sampling.snapshot import Failure, Reading
+from hub.sampling.reading import members_reading
+from hub.sampling.snapshot import MOST_MEMBERS, Failure, Reading
 from hub.sampling.worker import Batch, Job, Key, MemberReading, Worker
 
 __all__ = ["Collector", "ThreadCollector"]

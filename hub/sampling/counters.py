@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import sub
 from typing import Any, Final
 
 from hub.sampling.metric import Totals
 from hub.sampling.ranking import Ranking
-from hub.sampling.reading import MOST_MEMBERS, REST
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete
+from hub.sampling.snapshot import (
+    MOST_MEMBERS,
+    REST,
+    CounterDelta,
+    DeviceDeltas,
+    Failure,
+    Incomplete,
+)
 
 __all__ = ["CounterMeter"]
 
@@ -85,7 +92,8 @@ class CounterMeter:
         growth = dict(_growth(before.counts, now.counts))
         self._last = now
         deltas = self._deltas(growth, seconds)
-        return Incomplete(deltas, now.failures) if now.failures else deltas
+        failures = dict(islice(now.failures.items(), MOST_MEMBERS))
+        return Incomplete(deltas, failures) if failures else deltas
 
     def totals(self) -> Totals:
         """Return what the devices shown had counted when they were last read, by attribute."""

@@ -120,6 +120,11 @@ class Metric:
         """Whether its values have members, one for each device, of which some may be chosen."""
         return self.kind is Kind.RATE or (self.kind is Kind.GAUGE and self.rule.has_members)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is what is sampled of another while no client asks, and not all of that."""
+        return self.unasked is not None and self.collect is self.unasked
+
     def at_rest(self) -> Metric | None:
         """Return what is sampled of it while no client asks: all, less, or nothing."""
         if not self.always:

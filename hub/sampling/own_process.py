@@ -57,7 +57,7 @@ class OwnProcess:
                 raise RuntimeError("no time has passed since the last reading")
             found = {
                 "rss_bytes": process.memory_info().rss,
-                "cpu": max(0.0, 100 * (seconds - self._seconds) / (now - self._time)),
+                "cpu": max(100 * (seconds - self._seconds) / (now - self._time), 0.0),
                 "threads": process.num_threads(),
                 "descriptors": count_descriptors(process),
                 "loop_lag_seconds": self._lag(),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
 
 from hub.sampling.metric import Kind, Metric
-from hub.sampling.snapshot import DeviceDeltas, Failure, Incomplete, Reading
+from hub.sampling.snapshot import (
+    MOST_MEMBERS,
+    REST,
+    DeviceDeltas,
+    Failure,
+    Incomplete,
+    Reading,
+)
 from hub.sampling.value import Value, clean_names, plain_value
 
-__all__ = ["MOST_MEMBERS", "REST", "member_reading", "members_reading", "reading_of"]
-
-MOST_MEMBERS: Final = 64
-"""How many members a family has at most."""
-
-REST: Final = "other"
-"""Stands for the members that there is no room for."""
+__all__ = ["member_reading", "members_reading", "reading_of"]
 
 
 def reading_of(metric: Metric, raw: object) -> Reading:

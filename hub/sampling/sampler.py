@@ -81,8 +81,9 @@ class Sampler:
         self._log = _FailureLog()
         self._tick: int | None = None  # the last snapshot's tick and number
         self._number: int | None = None
-        # For the statistics, whose attributes say what they are.
         self._precisions: Mapping[str, Rounding] = {}  # by the names of metrics
+        self._resting: frozenset[str] = frozenset()  # those that nobody asked for at the last tick
+        # For the statistics, whose attributes say what they are.
         self._ticks = 0
         self._missed = 0
         self._lateness = Histogram(_BOUNDS)
@@ -124,10 +125,18 @@ class Sampler:
         readings = await self._collector.collect(metrics)
         self._duration.observe(self._clock.monotonic() - begun)
         self._ticks += 1
-        snapshot = Snapshot(self._tick, self._number, time, readings, self._precisions_of(metrics))
+        precisions, resting = self._precisions_of(metrics), self._resting_of(metrics)
+        snapshot = Snapshot(self._tick, self._number, time, readings, precisions, resting)
         self._failures.update({name.partition("/")[0] for name in snapshot.failures})
         self._log.note(snapshot)
         self._publish(snapshot)
+
+    def _resting_of(self, metrics: Iterable[Metric]) -> frozenset[str]:
+        """Return those that rest: one object for as long as they are the same."""
+        found = frozenset(metric.name for metric in metrics if metric.is_at_rest)
+        if found != self._resting:
+            self._resting = found
+        return self._resting
 
     def _precisions_of(self, metrics: Iterable[Metric]) -> Mapping[str, Rounding]:
         """Return the precisions of all metrics that there have been, which seldom become more."""

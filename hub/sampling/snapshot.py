@@ -14,7 +14,16 @@ from hub.devices import USUAL, Selection
 from hub.sampling.value import Rounding, Value
 from hub.text import one_line
 
-__all__ = ["CounterDelta", "DeviceDeltas", "Failure", "Incomplete", "Reading", "Snapshot"]
+__all__ = [
+    "MOST_MEMBERS", "REST", "CounterDelta", "DeviceDeltas", "Failure", "Incomplete", "Reading",
+    "Snapshot",
+]  # fmt: skip
+
+MOST_MEMBERS: Final = 64
+"""How many members a family has at most."""
+
+REST: Final = "other"
+"""Stands for the members that there is no room for."""
 
 _CAUSE_LENGTH: Final = 200
 _PSUTIL: Final = "/psutil/"
@@ -106,6 +115,37 @@ class DeviceDeltas:
         total = self.total + later.total
         return DeviceDeltas(self.names, self.group, total, devices, later.usual)
 
+    def bounded(self) -> DeviceDeltas:
+        """Return the same with no more devices than a family may have.
+
+        Where some were without a place, each device's growth is taken over all the time: in the
+        ticks in which it had none, it is part of the rest's. So all of them add up.
+        """
+        if REST not in self.devices and len(self.devices) <= MOST_MEMBERS:
+            return self
+        shown = self._ranked()[: MOST_MEMBERS - 1]
+        rest = [self.devices[name].counts for name in self.devices.keys() - set(shown)]
+        counts = {name: self.devices[name].counts for name in shown}
+        counts[REST] = tuple(map(sum, zip(*rest, strict=True)))
+        seconds = self.total.seconds
+        devices = {name: CounterDelta(seconds, one) for name, one in counts.items()}
+        return replace(self, devices=devices)
+
+    def largest(self) -> DeviceDeltas:
+        """Return the same with no more devices than a family may have; others are left out."""
+        if len(self.devices) <= MOST_MEMBERS:
+            return self
+        shown = {*self._ranked()[: MOST_MEMBERS - 1], REST}
+        devices = {name: delta for name, delta in self.devices.items() if name in shown}
+        return replace(self, devices=devices)
+
+    def _ranked(self) -> list[str]:
+        return sorted(self.devices.keys() - {REST}, key=self._rank)
+
+    def _rank(self, name: str) -> tuple[bool, float, str]:
+        is_usual = self.usual is None or name in self.usual
+        return not is_usual, -sum(self.devices[name].counts), name
+
     def rates(self, selection: Selection = USUAL) -> Value:
         """Return rates per second: the machine's, and under ``group`` those of devices chosen."""
         usual = self.devices if self.usual is None else self.usual
@@ -149,6 +189,7 @@ class Snapshot:
         readings: by metric name. A metric that was not in demand, or that has only just come
             into demand and needs a tick to warm up, is absent.
         precisions: of those metrics that have one, by name; one mapping for many snapshots.
+        resting: metrics of which only a part was read, as nobody asked for them.
     """
 
     tick: int
@@ -158,6 +199,7 @@ class Snapshot:
     precisions: Mapping[str, Rounding] = field(
         default_factory=lambda: _NONE, compare=False, repr=False
     )
+    resting: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         # So that the timestamp, read back, is the very same number.

@@ -283,7 +283,7 @@ def _process(lag: Callable[[], float]) -> Metric:
 def _uptime() -> Metric:
     return Metric(
         "uptime",
-        lambda: max(0.0, time.time() - psutil.boot_time()),
+        lambda: max(time.time() - psutil.boot_time(), 0.0),
         always=True,
         precision=Precision.TENTH,
         description="Seconds since the machine was started.",

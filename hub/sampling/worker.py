@@ -15,8 +15,8 @@ import anyio
 
 from hub.clock import Clock
 from hub.sampling.metric import Metric, OneByOne
-from hub.sampling.reading import MOST_MEMBERS, member_reading, reading_of
-from hub.sampling.snapshot import Failure, Reading
+from hub.sampling.reading import member_reading, reading_of
+from hub.sampling.snapshot import MOST_MEMBERS, Failure, Reading
 from hub.sampling.value import Value, clean_names
 
 __all__ = ["Batch", "Job", "Key", "MemberReading", "Worker"]

@@ -389,3 +389,19 @@ class PrimingCollector(FakeCollector):
         fresh = {one.name for one in metrics if one.prime and one.name not in self._primed}
         readings = await super().collect(metrics)
         return {name: one for name, one in readings.items() if name not in fresh}
+
+
+async def test_who_asks_for_what_was_sampled_in_part_waits_for_all_of_it(clock: FakeClock) -> None:
+    """As of file systems, of which those that a program answers for are asked on demand only."""
+    disks = Metric("disks", lambda: "all", always=True, unasked=lambda: "near")
+    hub = Hub(metrics=[*METRICS, disks], clock=clock, collector=FakeCollector())
+    async with hub.lifespan():
+        await settle()
+        await clock.advance(3)
+        assert hub.history[0].readings["disks"] == "near"
+        listener = Listener(View(("disks",)))
+        hub.add(listener)
+        await settle()
+        assert listener.frames == []
+        await clock.advance(1)
+        assert [json.loads(frame.text)["disks"] for frame in listener.frames] == ["all"]

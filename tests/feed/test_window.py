@@ -321,3 +321,36 @@ def test_what_only_counts_up_is_the_last_whatever_the_rule() -> None:
             values = members(oom_kills=kills, memory_used_bytes=8)
             ended = window.add(Snapshot(tick, tick, float(tick), {"container": values}))
         assert ended[0].readings["container"] == {"oom_kills": 6, "memory_used_bytes": 8}
+
+
+def test_a_window_has_no_more_members_than_a_tick_and_their_rates_add_up() -> None:
+    """Though each tick has others, as the most active ones are."""
+    one = CounterDelta(1.0, (10, 0))
+    ticks: list[Reading] = []
+    for tick in range(10):
+        devices = {f"veth{10 * tick + number}": one for number in range(10)}
+        devices["other"] = CounterDelta(1.0, (5, 0))
+        total = CounterDelta(1.0, (105, 0))
+        ticks.append(DeviceDeltas(NAMES, "interfaces", total, devices, frozenset({"veth99"})))
+    snapshots = [Snapshot(n, n, float(n), {"rate": reading}) for n, reading in enumerate(ticks)]
+    for rule in (Aggregate.MEAN, Aggregate.MAX):
+        (ended,), _ = run(view(10, rule), snapshots)
+        found = ended.readings["rate"]
+        assert isinstance(found, DeviceDeltas)
+        assert len(found.devices) == 64
+        assert {"veth99", "other"} <= found.devices.keys()
+        if rule is Aggregate.MEAN:
+            rates = [delta.rates()[0] for delta in found.devices.values()]
+            assert sum(rates) == pytest.approx(found.total.rates()[0])
+
+
+def test_a_window_of_gauges_has_no_more_members_than_a_tick() -> None:
+    member = {"type": "object", "additionalProperties": {"type": "number"}}
+    metric = Metric("fans", int, schema=member)
+    window = Window(View(("fans",), 10), {"fans": metric})
+    for tick in range(10):
+        values = members(**{f"fan{10 * tick + number}": 1.0 for number in range(10)})
+        ended = window.add(Snapshot(tick, tick, float(tick), {"fans": values}))
+    reading = ended[0].readings["fans"]
+    assert isinstance(reading, dict)
+    assert len(reading) == 64

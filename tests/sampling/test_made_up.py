@@ -32,8 +32,7 @@ from hub.feed.catalog import Catalog
 from hub.feed.history import History
 from hub.feed.view import Aggregate, View
 from hub.feed.window import Window
-from hub.sampling.reading import MOST_MEMBERS
-from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.snapshot import MOST_MEMBERS, Failure, Snapshot
 from hub.sampling.system import standard_metrics
 from hub.settings import RELATIVE_TO
 from hub.web.asyncapi import asyncapi

@@ -8,8 +8,8 @@ import pytest
 from hub import Metric
 from hub.errors import InvalidValue
 from hub.sampling.metric import Kind
-from hub.sampling.reading import MOST_MEMBERS, reading_of
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Failure, Incomplete
+from hub.sampling.reading import reading_of
+from hub.sampling.snapshot import MOST_MEMBERS, CounterDelta, DeviceDeltas, Failure, Incomplete
 
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 DISKS = Metric("disks", int, schema={"type": "object", "additionalProperties": PERCENT})
