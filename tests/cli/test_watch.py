@@ -175,7 +175,7 @@ def test_without_a_terminal_to_read_there_are_no_keys(server: ServerProcess, key
 
 @pytest.fixture
 def shell() -> Iterator[Terminal]:
-    """A shell that can stop what runs in it."""
+    """A shell that can stop what runs in it, and that leaves the terminal's modes as they are."""
     if not shutil.which("bash"):
         pytest.skip("there is no bash, which has jobs that can be stopped")
     command = ["bash", "--norc", "--noprofile", "--noediting", "-i"]

@@ -28,7 +28,7 @@ def row(lines: list[str], pattern: str) -> int:
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
 @pytest.mark.parametrize("token", [False, True])
-def test_nothing_is_wider_or_higher_than_the_window(columns: int, rows: int, token: bool) -> None:  # noqa: FBT001
+def test_nothing_is_wider_or_higher_than_the_window(columns: int, rows: int, token: bool) -> None:  # noqa: FBT001 # parametrized
     picture = Picture(columns, rows)
     lines = picture.show(*minutes(token=token))
     picture.assert_fits()
@@ -258,6 +258,19 @@ def test_members_that_could_not_be_measured_are_named() -> None:
     assert lines[start + 1] == "disks//mnt/x  timed out"
     assert lines[start + 2].startswith("disks "), "the table of those that were"
     assert re.search(r"^gpu +no driver$", "\n".join(lines), re.MULTILINE)
+
+
+def test_bytes_of_the_machine_do_not_stand_beside_a_share_of_the_container() -> None:
+    lines = Picture(80, 24).show(busy_machine() | {"memory": 91.0})
+    assert re.search(rf"^memory +{BLOCKS}+ +! 91\.0 %$", lines[row(lines, "^memory ")])
+    assert lines[row(lines, "^memory_bytes ")].endswith("163 of 270 GB")
+
+
+def test_what_is_not_measured_yet_is_no_failure() -> None:
+    picture = Picture(80, 24)
+    lines = picture.show({"temperatures": None, "gpu": None, "errors": {"gpu": "no driver"}})
+    assert colours(picture, lines, "^temperatures +-$")["-"] == {"default"}
+    assert colours(picture, lines, "^gpu +no driver$")["v"] == {"red"}
 
 
 # Other letters

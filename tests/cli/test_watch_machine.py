@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,10 +52,11 @@ class Server:
         writer.close()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
+    async def running(self, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self.talk, "127.0.0.1", 0, ssl=context)
+        scheme = "ws" if context is None else "wss"
         async with server:
-            yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def asked(answer: bytes) -> Machine | None:
@@ -104,6 +108,22 @@ async def test_an_answer_in_chunks_is_an_answer() -> None:
 )
 async def test_what_is_no_answer_is_none(answer: bytes) -> None:
     assert await asked(answer) is None
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_hub_behind_tls_is_asked_by_tls_and_only_if_it_is_trusted(
+    trusted: bool,  # noqa: FBT001 # parametrized
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority, file = trustme.CA(), tmp_path / "authority.pem"
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with Server(response(b'{"name":"web-7"}')).running(context) as url:
+        machine = await ask_machine(url)
+    assert machine == (Machine("web-7") if trusted else None)
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "ws://a..b", "wss://127.0.0.1:1"])

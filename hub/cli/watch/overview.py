@@ -29,6 +29,9 @@ _NO_FAMILIES: Final = frozenset({"timestamp", "seq", "errors"})
 _MOST_FAMILIES: Final = 256
 _MOST_COMPLAINTS: Final = 64
 _ERROR_LINES: Final = 3
+_SAME_SHARE: Final = 5.0
+"""Percent by which two ways to count used memory may differ."""
+
 _TALL: Final = 8
 """Lines of a graph that is worth some; those of what hardly changes have one."""
 
@@ -91,9 +94,10 @@ def _family(sample: Sample, name: str) -> Iterator[Section]:
     """Show a family in as many sections as it takes."""
     value = sample.content[name]
     if value is None:
-        yield Words(name, str(sample.errors.get(name, "-")), "red", _ERROR_LINES)
+        reason = sample.errors.get(name)
+        yield Words(name, "-", "dim") if reason is None else _failure(name, reason)
     elif name == "error":
-        yield Words(name, str(value), "red", _ERROR_LINES)
+        yield _failure(name, value)
     elif value in ({}, []):
         yield Words(name, _NOTHING.get(name, "none"), "dim")
     elif not _is_elsewhere(sample, name):
@@ -103,11 +107,15 @@ def _family(sample: Sample, name: str) -> Iterator[Section]:
         yield from found
 
 
+def _failure(name: str, reason: Value) -> Section:
+    return Words(name, str(reason), "red", _ERROR_LINES)
+
+
 def _is_elsewhere(sample: Sample, name: str) -> bool:
     """Whether a family is shown in the line of another, or in the heading."""
     match name:
         case "memory_bytes":
-            return bool(sample.roomy and _memory_note(sample) and _is_number(sample, "memory"))
+            return bool(_memory_note(sample))
         case "disks_bytes":
             return bool(sample.get("disks"))
         case "uptime":
@@ -120,14 +128,20 @@ def _is_number(sample: Sample, name: str) -> bool:
 
 
 def _memory_note(sample: Sample) -> str:
-    memory = sample.get("memory_bytes")
+    """Return how many bytes the share of memory is; empty if it is one of something else.
+
+    In a container the share may be of its limit, while the bytes are the whole machine's.
+    """
+    memory, told = sample.get("memory_bytes"), number(sample.content.get("memory"))
     used, total = memory.get("used"), memory.get("total")
-    return "" if share(used, total) is None else part_of(used, total)
+    found = share(used, total)
+    same = None not in {told, found} and abs((told or 0.0) - (found or 0.0)) < _SAME_SHARE
+    return part_of(used, total) if sample.roomy and same else ""
 
 
 def _percentage(sample: Sample, name: str, value: Value) -> Iterator[Section]:
     if number(value) is not None:
-        note = _memory_note(sample) if name == "memory" and sample.roomy else ""
+        note = _memory_note(sample) if name == "memory" else ""
         yield Gauge(
             name,
             [percent(value)],

@@ -14,9 +14,6 @@ from hub.cli.watch.tables import Entry, Figure, Table
 
 __all__ = ["Bar", "Cores", "Flow", "Gauge", "Section", "Words"]
 
-_TALLEST: Final = 8
-"""Lines of a graph at the most."""
-
 _CORE_LINES: Final = 2
 """Lines that all processors take together; where there are more, several share a block."""
 

@@ -55,25 +55,17 @@ def terminal(display: Display, *, leave: Callable[[], None]) -> Iterator[None]:
         display: what is shown.
         leave: called when the user presses q or Ctrl-C, or a signal asks to end.
     """
-    if sys.platform == "win32":
+    with _listening(display, leave):
         yield
-        return
-    keyboard = _Keyboard(display.press, leave) if has_keys() else None
-    signals = _Signals(display, keyboard, leave)
-    signals.listen()
-    try:
-        if keyboard is not None:
-            keyboard.take()
-        try:
-            yield
-        finally:
-            if keyboard is not None:
-                keyboard.give()
-    finally:
-        signals.ignore()
 
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+
+    @contextmanager
+    def _listening(_display: Display, _leave: Callable[[], None]) -> Iterator[None]:
+        yield
+
+else:
     _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
     class _Keyboard:
@@ -90,9 +82,16 @@ if sys.platform != "win32":
         def take(self) -> None:
             """Take the terminal; in the background this stops the process until it has it."""
             if self._before is None:
+                self._wait_for_foreground()
                 self._before = termios.tcgetattr(self._file)
                 asyncio.get_running_loop().add_reader(self._file, self._read)
             self._set_modes()
+
+        def _wait_for_foreground(self) -> None:
+            """Stop while the terminal is another's: its modes are none to go back to."""
+            with suppress(OSError):  # of a terminal that has no foreground
+                if os.tcgetpgrp(self._file) != os.getpgrp():
+                    signal.raise_signal(signal.SIGTTOU)
 
         def _set_modes(self) -> None:
             try:
@@ -159,3 +158,19 @@ if sys.platform != "win32":
             if self._keyboard is not None:
                 self._keyboard.take()
             self._display.resume()
+
+    @contextmanager
+    def _listening(display: Display, leave: Callable[[], None]) -> Iterator[None]:
+        keyboard = _Keyboard(display.press, leave) if has_keys() else None
+        signals = _Signals(display, keyboard, leave)
+        signals.listen()
+        try:
+            if keyboard is not None:
+                keyboard.take()
+            try:
+                yield
+            finally:
+                if keyboard is not None:
+                    keyboard.give()
+        finally:
+            signals.ignore()
