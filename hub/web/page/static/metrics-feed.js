@@ -10,19 +10,21 @@
  *
  * It keeps one WebSocket open. When the connection is lost, it reconnects after a random delay whose
  * bound grows with each attempt, and asks for the messages since the newest one it has received: none
- * twice, and none missing that the hub still has. While the page is hidden it has no connection.
+ * twice, and none missing that the hub still has. Whatever else may answer in the hub's place, such as a
+ * proxy, it goes on trying. While the page is hidden it has no connection.
  * Where no WebSocket can be opened, it receives the same messages as server-sent events.
  *
  * Events:
  *   "message"  `detail` is a parsed message of the feed, or an error message with `error`; oldest
  *     first.
- *   "state"    `detail` is { name, reason?, seconds?, status? }, where the name is one of
+ *   "state"    `detail` is { name, reason?, seconds?, status?, parameter? }, where the name is one of
  *     "connecting"    to the hub, for the first time
  *     "live"          connected, and messages arrive
  *     "stale"         connected, but no message has arrived for three intervals
  *     "reconnecting"  not connected, for `reason`; the next attempt is in `seconds`
  *     "paused"        the page is hidden
- *     "refused"       by the hub, and a further attempt would be, too; `reason` is the hub's text
+ *     "refused"       by the hub, and a further attempt would be, too; `reason` is the hub's text, and
+ *                     `parameter` what it is about, such as "interval" where the hub has another now
  *     "closed"        by the caller of close()
  */
 export class MetricsFeed extends EventTarget {
@@ -31,11 +33,13 @@ export class MetricsFeed extends EventTarget {
   #token;
   #history;
   #interval;
+  #isIntervalGiven;
   #lastTimestamp = null;
   #attempt = 0;
   #state = "closed";
   #retryTimer;
   #silenceTimer;
+  #wakeTimer;
   #closeConnection = () => {};
 
   /**
@@ -55,7 +59,8 @@ export class MetricsFeed extends EventTarget {
     this.#base = new URL(base, document.baseURI);
     this.#token = token;
     this.#history = history;
-    this.#interval = options.interval && 1000 * options.interval;
+    this.#isIntervalGiven = Boolean(options.interval);
+    this.#interval = this.#isIntervalGiven ? 1000 * options.interval : undefined;
     this.#query = Object.entries(options).filter(([, value]) => value !== undefined);
   }
 
@@ -64,13 +69,20 @@ export class MetricsFeed extends EventTarget {
     if (this.#state !== "closed") return;
     document.addEventListener("visibilitychange", this.#onVisibility);
     window.addEventListener("online", this.#onVisibility);
+    this.#watchForSleep();
     this.#onVisibility();
+  }
+
+  /** Connect now rather than at the end of the present delay. */
+  retry() {
+    if (["reconnecting", "stale", "refused"].includes(this.#state)) this.#connect();
   }
 
   /** Disconnect. A later `open` resumes after the newest message. */
   close() {
     document.removeEventListener("visibilitychange", this.#onVisibility);
     window.removeEventListener("online", this.#onVisibility);
+    clearInterval(this.#wakeTimer);
     this.#disconnect();
     this.#setState("closed");
   }
@@ -81,6 +93,16 @@ export class MetricsFeed extends EventTarget {
     this.#setState("paused");
   };
 
+  /** Connect anew when the machine has slept: it may take minutes to learn that a connection is dead. */
+  #watchForSleep() {
+    let awake = Date.now();
+    this.#wakeTimer = setInterval(() => {
+      const slept = Date.now() - awake > SLEEP;
+      awake = Date.now();
+      if (slept && !document.hidden && this.#state !== "refused") this.#connect();
+    }, 1000);
+  }
+
   #connect() {
     this.#disconnect();
     this.#setState(this.#lastTimestamp ? "reconnecting" : "connecting");
@@ -90,12 +112,13 @@ export class MetricsFeed extends EventTarget {
     this.#closeConnection = openSocket(this.#url(path, "ws"), protocols, {
       message: (text) => this.#onMessage(text),
       refused: () => this.#openFallback(),
-      ended: (reason, final) => this.#onEnd({ reason, final }),
+      ended: (outcome) => this.#onEnd(outcome),
     });
   }
 
   /** Use server-sent events where no WebSocket opens; a refusal of them says why. */
   #openFallback() {
+    this.#startSilenceTimer();
     const path = this.#token ? "api/system/ws" : "api/system/metrics/stream";
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
     this.#closeConnection = openStream(this.#url(path, "http"), headers, {
@@ -115,12 +138,18 @@ export class MetricsFeed extends EventTarget {
 
   #onMessage(text) {
     const message = JSON.parse(text);
-    if (this.#lastTimestamp) this.#interval ??= Date.parse(message.timestamp) - Date.parse(this.#lastTimestamp);
+    if (!this.#isIntervalGiven) this.#learnInterval(message.timestamp);
     this.#lastTimestamp = message.timestamp;
     this.#attempt = 0;
     this.#setState("live");
     this.#startSilenceTimer();
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
+  }
+
+  /** Learn the interval from any two messages, as a hub may come back with another one. */
+  #learnInterval(timestamp) {
+    const found = Date.parse(timestamp) - Date.parse(this.#lastTimestamp);
+    if (found > 0) this.#interval = found; // unless the hub's clock was set back
   }
 
   /** Wait for the next message: stale after three intervals without one, reconnect after six more. */
@@ -137,10 +166,11 @@ export class MetricsFeed extends EventTarget {
     }, timeout);
   }
 
-  #onEnd({ reason, final = false, status, seconds = 0 }) {
+  #onEnd({ reason, final = false, status, parameter, seconds = 0 }) {
     this.#disconnect();
-    if (final) {
-      this.#setState("refused", { reason, status });
+    if (parameter === "since") this.#lastTimestamp = null; // then the history, as at first
+    else if (final) {
+      this.#setState("refused", { reason, status, parameter });
       return;
     }
     const bound = Math.min(30, 2 ** this.#attempt);
@@ -167,28 +197,44 @@ export class MetricsFeed extends EventTarget {
 /** The longest base interval that a hub may have, in milliseconds. */
 const LONGEST_INTERVAL = 60_000;
 
-/** HTTP statuses after which the same request would be refused again. */
+/** Milliseconds between two looks at the clock after which the machine must have slept. */
+const SLEEP = 15_000;
+
+/** Seconds that anybody can make a client wait, at most. */
+const LONGEST_WAIT = 300;
+
+/** HTTP statuses after which the same request would be refused again, if the hub itself says so. */
 const FINAL_STATUSES = [400, 401, 403, 404];
 
 /** Close codes after which a client must not reconnect: its messages were at fault. */
 const FINAL_CODES = [1007, 1008, 1009];
 
+/** What a token is written with, for a browser to send it (RFC 9110, section 5.6.2). */
+const SENDABLE = /^[-!#$%&'*+.^_`|~0-9A-Za-z]*$/;
+
 /** Open a WebSocket; return a function that closes it without further callbacks. */
 function openSocket(url, protocols, { message, refused, ended }) {
+  // In microtasks, so that callbacks run only after this function has returned, as always.
+  if (!protocols.every((one) => SENDABLE.test(one))) {
+    const reason = "a browser cannot send this token";
+    queueMicrotask(() => ended({ reason, final: true, parameter: "token" }));
+    return () => {};
+  }
   let socket;
   try {
     socket = new WebSocket(url, protocols);
   } catch {
-    // In a microtask, so that callbacks run only after this function has returned, as always.
-    queueMicrotask(() => ended("a browser cannot send this token", true));
-    return () => {};
+    let closed = false; // a policy of the browser forbids it: that is as if none could be opened
+    queueMicrotask(() => closed || refused());
+    return () => (closed = true);
   }
   let opened = false;
   socket.onopen = () => (opened = true);
   socket.onmessage = ({ data }) => message(data);
   socket.onclose = ({ code, reason }) => {
     if (!opened) return refused();
-    ended(reason || (code === 1006 ? "connection lost" : `closed with ${code}`), FINAL_CODES.includes(code));
+    const text = reason || (code === 1006 ? "connection lost" : `closed with ${code}`);
+    ended({ reason: text, final: FINAL_CODES.includes(code) });
   };
   return () => {
     socket.onmessage = socket.onclose = null;
@@ -209,6 +255,9 @@ function openStream(url, headers, { message, ended }) {
 async function readStream(url, options, message) {
   const response = await fetch(url, options);
   if (!response.ok) return refusal(response);
+  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+    return { reason: "something else answers for the hub" };
+  }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -222,12 +271,15 @@ async function readStream(url, options, message) {
   }
 }
 
+/** Tell why a request has failed: finally only if the hub itself says no, not a proxy before it. */
 async function refusal(response) {
-  const { error } = await response.json().catch(() => ({}));
+  const { error, reason, parameter } = (await response.json().catch(() => null)) ?? {};
+  const isHubs = typeof error === "string" && typeof (reason ?? parameter) === "string";
   return {
-    reason: error ?? `the hub answers ${response.status}`,
-    final: FINAL_STATUSES.includes(response.status),
+    reason: typeof error === "string" ? error : `the hub answers ${response.status}`,
+    final: isHubs && FINAL_STATUSES.includes(response.status),
     status: response.status,
-    seconds: Number(response.headers.get("Retry-After")) || 0,
+    parameter: isHubs ? parameter : undefined,
+    seconds: Math.min(LONGEST_WAIT, Number(response.headers.get("Retry-After")) || 0),
   };
 }

@@ -4,8 +4,10 @@ import { element } from "./chart.js";
 import { CHARTS, customChart } from "./charts.js";
 import { bytes, celsius, duration, percent, share } from "./format.js";
 import { MetricsFeed } from "./metrics-feed.js";
+import { Patience, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel, causesOf } from "./panel.js";
 import { Series } from "./series.js";
+import { Storage } from "./storage.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
 const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
@@ -22,12 +24,20 @@ const ON_DEMAND = "temperatures";
 /** Families that the page shows otherwise than in charts. */
 const NOT_CHARTED = ["cores", "disks", "disks_bytes", "processes", "uptime", ON_DEMAND];
 
+/** Milliseconds after which a page may load itself anew for another version of the hub. */
+const OLD = 60_000;
+
 const byId = (id) => document.getElementById(id);
 
 class Page {
   #catalog;
   #panels;
-  #token = sessionStorage.getItem("token") ?? "";
+  #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
+  #storage = new Storage(() => sessionStorage);
+  #token = this.#storage.recall("token");
+  #patience;
+  #renewing = false; // whether it waits for another offer, and then subscribes
+  #lost = false; // whether the connection was lost since the last look at what the hub offers
   #feed;
   #series;
   #interval;
@@ -38,16 +48,60 @@ class Page {
   #disks = new Bars(byId("disks"));
   #temperatures = new Bars(byId("temperatures"));
 
-  constructor(catalog) {
-    this.#catalog = catalog;
-    this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
+  /**
+   * @param {object} catalog see `fetchOffer`
+   * @param {Patience} patience between further looks at it
+   */
+  constructor(catalog, patience) {
+    this.#patience = patience;
     byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
     byId("forget").addEventListener("click", () => this.#setToken(""));
     byId("range").addEventListener("change", () => this.#onRangeChange());
     byId(`range-${range()}`).checked = true;
-    byId("temperatures-panel").hidden = !catalog.families.includes(ON_DEMAND);
     byId("temperatures-details").addEventListener("toggle", () => this.#subscribe());
+    this.#show(catalog);
+  }
+
+  /** Show what the hub offers: at first, and when that has changed. */
+  #show(catalog) {
+    this.#catalog = catalog;
+    this.#message = undefined;
+    byId("charts").replaceChildren(...this.#blankCharts.map((one) => one.cloneNode(true)));
+    this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
+    byId("temperatures-panel").hidden = !catalog.families.includes(ON_DEMAND);
     this.#subscribe();
+    this.#askForMachine();
+  }
+
+  /** Look anew what the hub offers, since it refuses what it once did; then begin again. */
+  async #renew({ reason }) {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    this.#feed.close();
+    await this.#patience.wait((seconds) => showState({ name: "refused", reason, seconds }));
+    const catalog = await awaitOffer(this.#patience, showState);
+    this.#renewing = false;
+    this.#show(catalog);
+  }
+
+  /** After an outage the hub may be another one: show what is new, and be of its version. */
+  async #lookAnew() {
+    const { version } = this.#catalog;
+    const catalog = await fetchOffer();
+    if (catalog.version !== version && this.#mayReload() && (await isServed())) location.reload();
+    else if (JSON.stringify(catalog) !== JSON.stringify(this.#catalog)) this.#show(catalog);
+  }
+
+  /** Whether nothing is lost with the page; it must be old enough not to reload again and again. */
+  #mayReload() {
+    const isKept = !this.#token || new Storage(() => sessionStorage).recall("token");
+    return isKept && performance.now() > OLD;
+  }
+
+  /** Ask what machine this is; a hub may keep that private. */
+  async #askForMachine() {
+    const response = await request("api/system/info").catch(() => null);
+    if (response?.ok) this.showMachine(await response.json());
   }
 
   /** Say in the head what machine this is. */
@@ -60,6 +114,7 @@ class Page {
 
   /** Subscribe, or subscribe again after the user has chosen something else. */
   #subscribe() {
+    if (this.#renewing) return;
     this.#feed?.close();
     const seconds = RANGES[range()];
     const { interval, history } = this.#catalog;
@@ -123,12 +178,13 @@ class Page {
     return this.#catalog.families.filter((name) => !standard.includes(name)).map((name) => {
       const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
       byId("charts").append(figure);
-      const unit = this.#catalog.unitOf(name);
+      const unit = this.#catalog.units[name];
       return new Panel(figure, customChart(name, unit), { hint: unit });
     });
   }
 
   #onMessage(message) {
+    this.#patience.reset();
     for (const panel of this.#panels) panel.note(message);
     this.#series.add(message);
     this.#message = message;
@@ -142,6 +198,7 @@ class Page {
 
   #draw() {
     const message = this.#message;
+    if (!message) return; // what was shown is not offered any more
     let column = 0;
     for (const panel of this.#panels) {
       const columns = this.#series.columns.slice(column, (column += panel.lines.length));
@@ -171,13 +228,21 @@ class Page {
     byId("host").textContent = parts.join(" · ");
   }
 
-  #onState({ name, reason, seconds, status }) {
+  #onState({ name, reason, seconds, status, parameter }) {
     if (name === "refused" && status === 401 && this.#token) {
       this.#setToken("");
       byId("token-error").textContent = "The hub does not know this token.";
       return;
     }
+    if (name === "refused" && parameter !== "token") {
+      this.#renew({ reason });
+      return;
+    }
     showState({ name, reason, seconds });
+    if (name === "reconnecting" && reason) this.#lost = true;
+    if (name !== "live" || !this.#lost) return;
+    this.#lost = false;
+    this.#lookAnew().catch(() => (this.#lost = true)); // then after the next one
   }
 
   #onRangeChange() {
@@ -206,8 +271,7 @@ class Page {
   #setToken(token) {
     this.#token = token;
     byId("token-error").textContent = "";
-    if (token) sessionStorage.setItem("token", token);
-    else sessionStorage.removeItem("token");
+    this.#storage.remember("token", token);
     this.#subscribe();
   }
 }
@@ -280,44 +344,18 @@ function showState({ name, reason, seconds }) {
     stale: "Stale: nothing comes from the hub",
     reconnecting: reason ? `Reconnecting: ${reason}${retry}` : "Reconnecting…",
     paused: "Paused",
-    refused: `Refused: ${reason}`,
+    refused: `Refused: ${reason}${retry}`,
     closed: "Closed",
   };
   byId("state").textContent = texts[name];
   byId("state").dataset.state = name;
 }
 
-/** Read from the hub's OpenAPI document which families and values it accepts. */
-async function fetchCatalog() {
-  const response = await fetch("openapi.json");
-  if (!response.ok) throw new Error(`the hub answers ${response.status}`);
-  const description = await response.json();
-  const { parameters } = description.paths["/api/system/metrics/stream"].get;
-  const schema = Object.fromEntries(parameters.map((one) => [one.name, one.schema]));
-  const { properties } = description.components.schemas.Sample;
-  return {
-    families: schema.metrics.items.enum,
-    contained: Object.keys(properties).filter((name) => isContained(properties[name])),
-    unitOf: (name) => properties[name]["x-unit"] ?? "",
-    interval: schema.interval.minimum,
-    history: schema.history.maximum,
-  };
+/** Whether the page itself can be had, so that to load it anew does not lose it. */
+async function isServed() {
+  const response = await request(location.href);
+  return response.ok && (await response.text()).includes("static/page.js");
 }
 
-/** Whether the figures of a schema are shares of what a container may have. */
-function isContained({ anyOf = [] }) {
-  return anyOf.some((schema) => schema["x-relative-to"] === "container");
-}
-
-/** Read what machine this is, and show it; a hub may keep that private. */
-async function showMachine(page) {
-  const response = await fetch("api/system/info");
-  if (response.ok) page.showMachine(await response.json());
-}
-
-try {
-  const page = new Page(await fetchCatalog());
-  showMachine(page).catch(() => {}); // then the page says where it comes from
-} catch (error) {
-  showState({ name: "refused", reason: `${error.message}; reload the page to try again` });
-}
+const patience = new Patience();
+new Page(await awaitOffer(patience, showState), patience);

@@ -1,0 +1,227 @@
+"""What stands around the charts of the live page: how it lasts, and where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hub import CloseReason, Hub, Settings, create_app
+from hub.sampling.system import standard_metrics
+from tests.support.browser import LOST, eventually, needs_chromium, open_page
+from tests.support.servers import DEADLINE, serve_here, surviving
+
+pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser")]
+
+TOKEN: Final = "canary-shell-7b2c"  # noqa: S105 # of a hub that ends with its test
+AWAY: Final = LOST + "|status of (40[0-4]|50[0-3])"
+"""What a browser says while a hub is away and something else answers in its place."""
+
+QUICK: Final = Settings(interval=0.1)
+BLOCKED: Final = """for (const name of ["sessionStorage", "localStorage", "cookie"]) {
+    const owner = name === "cookie" ? Document.prototype : window;
+    const get = () => { throw new DOMException("blocked", "SecurityError"); };
+    Object.defineProperty(owner, name, { get });
+}"""
+"""A script that has the browser keep nothing, as some do for frames of other sites."""
+
+NO_DELAY: Final = "Math.random = () => 0.05;"
+"""A script that makes random delays short."""
+
+expect.set_options(timeout=3000 * DEADLINE)
+
+
+class Proxy:
+    """Stands before a hub; while there is a status, it answers with a page of its own.
+
+    That page has this status, but for WebSockets, which it refuses.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.status: int | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.status is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            page = HTMLResponse("<h1>We will be right back</h1>", self.status)
+            await page(scope, receive, send)
+
+
+def application(hub: Hub) -> Starlette:
+    return Starlette(routes=[Mount("/", create_app(hub=hub))])  # mounted, it follows no lifespan
+
+
+@asynccontextmanager
+async def behind_proxy(hub: Hub) -> AsyncIterator[tuple[Proxy, str]]:
+    """Serve a hub behind a proxy; tell the proxy, and the address of the page."""
+    proxy = Proxy(application(hub))
+    async with hub.lifespan(), serve_here(proxy) as server:
+        yield proxy, f"http://127.0.0.1:{server.port}/"
+        hub.close_all(CloseReason.RESTART)
+
+
+@asynccontextmanager
+async def shown(hub: Hub, query: str = "", **options: Any) -> AsyncIterator[Page]:  # noqa: ANN401 # Playwright's
+    """Show the page of a hub that lives as long."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(hub.lifespan())
+        port = await stack.enter_async_context(surviving(hub))
+        url = f"http://127.0.0.1:{port}/{query}"
+        yield await stack.enter_async_context(open_page(url, **options))
+
+
+def state(page: Page, name: str) -> Locator:
+    return page.locator(f"#state[data-state={name}]")
+
+
+async def live(page: Page) -> None:
+    await expect(state(page, "live")).to_be_visible()
+
+
+async def moves(page: Page, chart: str = "cpu") -> None:
+    """Wait until a chart has got a further value."""
+    line = page.locator(f"#{chart} .line-1")
+    before = await line.get_attribute("d")
+    await eventually(lambda: line.get_attribute("d"), lambda path: path != before)
+
+
+# It survives what happens in weeks
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 502])
+async def test_a_proxy_that_answers_in_the_hub_s_place_is_no_refusal(status: int) -> None:
+    hub = Hub(QUICK)
+    async with (
+        behind_proxy(hub) as (proxy, url),
+        open_page(url, expected=AWAY, script=NO_DELAY) as page,
+    ):
+        await live(page)
+        proxy.status = status
+        hub.close_all(CloseReason.RESTART)
+        answer = "something else answers" if status == 200 else f"the hub answers {status}"
+        await expect(state(page, "reconnecting")).to_contain_text(answer)
+        proxy.status = None
+        await live(page)
+        await moves(page)
+
+
+async def test_a_hub_that_is_away_while_the_page_is_loaded_is_waited_for() -> None:
+    async with behind_proxy(Hub(QUICK)) as (_, url):
+        async with open_page("about:blank", expected=f"{AWAY}|127.0.0.1", script=NO_DELAY) as page:
+            answers = iter([502, 404, 200])
+
+            async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
+                status = next(answers, None)
+                if status is None:
+                    await route.continue_()
+                else:
+                    await route.fulfill(status=status, body="<h1>Soon</h1>")
+
+            await page.route("**/openapi.json", answer)
+            await page.goto(url)
+            await live(page)
+            assert next(answers, None) is None
+
+
+async def test_a_hub_that_comes_back_with_another_interval_is_followed_at_that() -> None:
+    first, second = Hub(QUICK), Hub(Settings(interval=0.7))
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=AWAY, script=NO_DELAY) as page,
+    ):
+        await live(page)
+        proxy.app = application(second)
+        asked: list[str] = []
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        first.close_all(CloseReason.RESTART)
+
+        async def last() -> str:
+            return asked[-1] if asked else ""
+
+        await eventually(last, lambda url: "interval=0.7" in url)
+        await live(page)
+        await moves(page)
+        second.close_all(CloseReason.RESTART)
+
+
+async def test_a_hub_that_comes_back_with_other_families_has_their_charts() -> None:
+    known = {metric.name: metric for metric in standard_metrics(QUICK)}
+    few = [known[name] for name in ("cpu", "network", "load")]
+    first, second = Hub(QUICK), Hub(QUICK, metrics=few)
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=AWAY, script=NO_DELAY) as page,
+    ):
+        await live(page)
+        await expect(page.locator("#memory")).to_be_visible()
+        proxy.app = application(second)
+        first.close_all(CloseReason.RESTART)
+        await expect(page.locator("figure:visible h2")).to_have_text(["CPU", "Load", "Network"])
+        await live(page)
+        proxy.app = application(first)
+        second.close_all(CloseReason.RESTART)
+        await expect(page.locator("#memory")).to_be_visible()
+        await live(page)
+        await moves(page, "memory")
+
+
+async def test_where_the_browser_keeps_nothing_a_token_lasts_as_long_as_the_page() -> None:
+    hub = Hub(Settings(interval=0.1, tokens=(TOKEN,)))
+    async with shown(hub, script=BLOCKED) as page:
+        await live(page)
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_label("Token").press("Enter")
+        await expect(page.locator("#processes tr").first).to_be_visible()
+        await page.get_by_text("10 min").click()
+        await expect(page.locator("#processes tr").first).to_be_visible()
+        await page.get_by_role("button", name="Forget the token").click()
+        await live(page)
+
+
+async def test_where_a_browser_forbids_websockets_it_takes_events() -> None:
+    script = (
+        "WebSocket = class { constructor() { throw new DOMException('no', 'SecurityError'); } }"
+    )
+    async with shown(Hub(QUICK), script=script) as page:
+        await live(page)
+        await moves(page)
+
+
+async def test_a_machine_that_has_slept_has_a_new_connection() -> None:
+    async with shown(Hub(QUICK)) as page:
+        await live(page)
+        async with page.expect_websocket():
+            await page.evaluate("{ const now = Date.now; Date.now = () => now() + 60_000; }")
+        await live(page)
+        await moves(page)
+
+
+async def test_another_version_of_the_hub_brings_its_own_page() -> None:
+    hub = Hub(QUICK)
+    script = NO_DELAY + "performance.now = () => 100_000;"
+    async with behind_proxy(hub) as (_, url), open_page(url, expected=AWAY, script=script) as page:
+        await live(page)
+
+        async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
+            response = await route.fetch()
+            description = await response.json()
+            description["info"]["version"] = "99.0"
+            await route.fulfill(response=response, json=description)
+
+        await page.route("**/openapi.json", answer)
+        async with page.expect_navigation():
+            hub.close_all(CloseReason.RESTART)
+        await live(page)
