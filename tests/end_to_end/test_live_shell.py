@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -117,21 +118,24 @@ async def test_a_proxy_that_answers_in_the_hub_s_place_is_no_refusal(status: int
 
 
 async def test_a_hub_that_is_away_while_the_page_is_loaded_is_waited_for() -> None:
-    async with behind_proxy(Hub(QUICK)) as (_, url):
-        async with open_page("about:blank", expected=f"{AWAY}|127.0.0.1", script=NO_DELAY) as page:
-            answers = iter([502, 404, 200])
+    expected = f"{AWAY}|127.0.0.1"  # no address is the page's own before it is loaded
+    async with (
+        behind_proxy(Hub(QUICK)) as (_, url),
+        open_page("about:blank", expected=expected, script=NO_DELAY) as page,
+    ):
+        answers = iter([502, 404, 200])
 
-            async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
-                status = next(answers, None)
-                if status is None:
-                    await route.continue_()
-                else:
-                    await route.fulfill(status=status, body="<h1>Soon</h1>")
+        async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
+            status = next(answers, None)
+            if status is None:
+                await route.continue_()
+            else:
+                await route.fulfill(status=status, body="<h1>Soon</h1>")
 
-            await page.route("**/openapi.json", answer)
-            await page.goto(url)
-            await live(page)
-            assert next(answers, None) is None
+        await page.route("**/openapi.json", answer)
+        await page.goto(url)
+        await live(page)
+        assert next(answers, None) is None
 
 
 async def test_a_hub_that_comes_back_with_another_interval_is_followed_at_that() -> None:
@@ -225,3 +229,57 @@ async def test_another_version_of_the_hub_brings_its_own_page() -> None:
         async with page.expect_navigation():
             hub.close_all(CloseReason.RESTART)
         await live(page)
+
+
+# It is honest about what it does not know
+
+
+def seconds(text: str) -> int:
+    return int(re.findall(r"(\d+) s", text)[-1])
+
+
+async def test_an_outage_greys_the_charts_counts_and_lets_the_user_try_at_once() -> None:
+    hub = Hub(QUICK)
+    script = "Math.random = () => 0.95;"
+    async with (
+        behind_proxy(hub) as (proxy, url),
+        open_page(url, expected=AWAY, script=script) as page,
+    ):
+        await live(page)
+        await moves(page)
+        await expect(page.locator("body")).not_to_have_class("stale")
+        await expect(page.get_by_role("button", name="Try now")).to_be_hidden()
+        proxy.status = 502
+        hub.close_all(CloseReason.RESTART)
+        await expect(page.locator("body")).to_have_class("stale")
+        age = page.locator("#age")
+        await expect(age).to_have_text(re.compile(r"^Newest value \d+ s ago$"))
+        path = await page.locator("#cpu .line-1").get_attribute("d") or ""
+        before = seconds(await age.inner_text())
+        await eventually(age.inner_text, lambda text: seconds(text) >= before + 2)
+        after = await page.locator("#cpu .line-1").get_attribute("d") or ""
+        moved = [int(re.findall(r"[ML](\d+),", text)[-1]) for text in (path, after)]
+        assert moved[1] < moved[0] - 50, "the newest value has moved away from now"
+        proxy.status = None
+        await page.get_by_role("button", name="Try now").press("Enter")
+        await live(page)
+        await expect(state(page, "live")).to_be_focused()
+        await expect(page.locator("body")).not_to_have_class("stale")
+        await expect(age).to_be_empty()
+
+
+async def test_the_time_to_the_next_try_counts_down() -> None:
+    hub = Hub(QUICK)
+    async with (
+        behind_proxy(hub) as (proxy, url),
+        open_page(url, expected=AWAY, script="Math.random = () => 8;") as page,
+    ):
+        await live(page)
+        proxy.status = 502
+        hub.close_all(CloseReason.RESTART)
+        line = state(page, "reconnecting")
+        await expect(line).to_contain_text("next try in")
+        first = seconds(await line.inner_text())
+        await expect(line).to_contain_text(f"next try in {first - 1} s")
+        await expect(line).to_contain_text(f"next try in {first - 2} s")
+        assert await line.locator("span").get_attribute("aria-hidden") == "true"

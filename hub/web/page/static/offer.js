@@ -33,14 +33,14 @@ export class Patience {
   }
 }
 
-/** Read the offer again and again until there is one; see `Patience` and `Page.showState`. */
-export async function awaitOffer(patience, showState) {
+/** Read the offer again and again until there is one; see `Patience` and `Status`. */
+export async function awaitOffer(patience, status) {
   for (;;) {
     try {
       return await fetchOffer();
     } catch (error) {
       const reason = error.message;
-      await patience.wait((seconds) => showState({ name: "reconnecting", reason, seconds }));
+      await patience.wait((seconds) => status.show({ name: "reconnecting", reason, seconds }));
     }
   }
 }

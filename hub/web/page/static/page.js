@@ -7,6 +7,7 @@ import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel, causesOf } from "./panel.js";
 import { Series } from "./series.js";
+import { Status } from "./status.js";
 import { Storage } from "./storage.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
@@ -29,7 +30,18 @@ const OLD = 60_000;
 
 const byId = (id) => document.getElementById(id);
 
+/** Values over a period that goes on although no further ones come. */
+class LastingSeries extends Series {
+  /** The time at which the period ends; null is that of the newest value. */
+  now = null;
+
+  get end() {
+    return super.end === null ? null : (this.now ?? super.end);
+  }
+}
+
 class Page {
+  #status;
   #catalog;
   #panels;
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
@@ -51,9 +63,13 @@ class Page {
   /**
    * @param {object} catalog see `fetchOffer`
    * @param {Patience} patience between further looks at it
+   * @param {Status} status tells the user how the page is connected
    */
-  constructor(catalog, patience) {
+  constructor(catalog, patience, status) {
     this.#patience = patience;
+    this.#status = status;
+    status.addEventListener("retry", () => this.#feed.retry());
+    status.addEventListener("tick", () => status.isLive || this.#draw());
     byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
     byId("forget").addEventListener("click", () => this.#setToken(""));
     byId("range").addEventListener("change", () => this.#onRangeChange());
@@ -78,8 +94,8 @@ class Page {
     if (this.#renewing) return;
     this.#renewing = true;
     this.#feed.close();
-    await this.#patience.wait((seconds) => showState({ name: "refused", reason, seconds }));
-    const catalog = await awaitOffer(this.#patience, showState);
+    await this.#patience.wait((seconds) => this.#status.show({ name: "refused", reason, seconds }));
+    const catalog = await awaitOffer(this.#patience, this.#status);
     this.#renewing = false;
     this.#show(catalog);
   }
@@ -119,7 +135,7 @@ class Page {
     const seconds = RANGES[range()];
     const { interval, history } = this.#catalog;
     this.#interval = +(interval * Math.max(1, Math.ceil(seconds / POINTS / interval))).toFixed(9);
-    this.#series = new Series(this.#panels.flatMap((panel) => panel.lines), seconds);
+    this.#series = new LastingSeries(this.#panels.flatMap((panel) => panel.lines), seconds);
     this.#feed = new MetricsFeed({
       metrics: this.#families(),
       devices: this.#devices(),
@@ -185,6 +201,8 @@ class Page {
 
   #onMessage(message) {
     this.#patience.reset();
+    this.#status.note(message);
+    this.#series.now = null;
     for (const panel of this.#panels) panel.note(message);
     this.#series.add(message);
     this.#message = message;
@@ -199,6 +217,7 @@ class Page {
   #draw() {
     const message = this.#message;
     if (!message) return; // what was shown is not offered any more
+    this.#series.now = this.#status.isLive ? null : this.#status.now;
     let column = 0;
     for (const panel of this.#panels) {
       const columns = this.#series.columns.slice(column, (column += panel.lines.length));
@@ -238,7 +257,7 @@ class Page {
       this.#renew({ reason });
       return;
     }
-    showState({ name, reason, seconds });
+    this.#status.show({ name, reason, seconds });
     if (name === "reconnecting" && reason) this.#lost = true;
     if (name !== "live" || !this.#lost) return;
     this.#lost = false;
@@ -336,26 +355,12 @@ function showProcesses(message) {
   );
 }
 
-function showState({ name, reason, seconds }) {
-  const retry = seconds === undefined ? "" : `, next try in ${Math.ceil(seconds)} s`;
-  const texts = {
-    connecting: "Connecting…",
-    live: "Live",
-    stale: "Stale: nothing comes from the hub",
-    reconnecting: reason ? `Reconnecting: ${reason}${retry}` : "Reconnecting…",
-    paused: "Paused",
-    refused: `Refused: ${reason}${retry}`,
-    closed: "Closed",
-  };
-  byId("state").textContent = texts[name];
-  byId("state").dataset.state = name;
-}
-
 /** Whether the page itself can be had, so that to load it anew does not lose it. */
 async function isServed() {
   const response = await request(location.href);
   return response.ok && (await response.text()).includes("static/page.js");
 }
 
-const patience = new Patience();
-new Page(await awaitOffer(patience, showState), patience);
+const [patience, status] = [new Patience(), new Status()];
+status.addEventListener("retry", () => patience.hurry());
+new Page(await awaitOffer(patience, status), patience, status);
