@@ -283,3 +283,38 @@ async def test_the_time_to_the_next_try_counts_down() -> None:
         await expect(line).to_contain_text(f"next try in {first - 1} s")
         await expect(line).to_contain_text(f"next try in {first - 2} s")
         assert await line.locator("span").get_attribute("aria-hidden") == "true"
+
+
+# Its tab
+
+
+async def test_the_tab_tells_the_machine_its_load_and_whether_it_is_live() -> None:
+    hub = Hub(Settings(interval=0.1, name="lathe"))
+    async with behind_proxy(hub) as (proxy, url), open_page(url, expected=AWAY) as page:
+        await live(page)
+        await expect(page).to_have_title(re.compile(r"^lathe · CPU \d+ %$"))
+        icon = page.locator("link[rel=icon]")
+        assert await icon.get_attribute("href") in {"static/icon.svg", "static/icon-critical.svg"}
+        proxy.status = 502
+        hub.close_all(CloseReason.RESTART)
+        await expect(page).to_have_title("lathe · no data")
+        await expect(icon).to_have_attribute("href", "static/icon-stale.svg")
+        proxy.status = None
+        await expect(page).to_have_title(re.compile(r"^lathe · CPU \d+ %$"))
+
+
+async def test_the_tab_s_icon_is_an_alarm_where_trouble_lasts() -> None:
+    script = """async (shares) => {
+        const { Tab } = await import("./static/tab.js");
+        const tab = new Tab();
+        const icon = document.querySelector("link[rel=icon]");
+        return shares.map((memory, index) => {
+            const timestamp = new Date(index * 5000).toISOString();
+            tab.show("lathe", { timestamp, memory }, true);
+            return icon.getAttribute("href").slice("static/".length);
+        });
+    }"""
+    async with shown(Hub(QUICK)) as page:
+        found = await page.evaluate(script, [99, 20, 97, 99, 96, 94, 99])
+    calm, alarm = "icon.svg", "icon-critical.svg"
+    assert found == [calm, calm, calm, calm, alarm, calm, calm]

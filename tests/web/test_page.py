@@ -19,7 +19,9 @@ PARTS: Final = (
     *("page.css", "page.js", "panel.js", "chart.js", "charts.js", "devices.js", "bars.js"),
     *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js"),
     "status.js",
+    "tab.js",
 )
+ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,11 @@ class Links(HTMLParser):
 
 def test_the_page_refers_to_nothing_but_its_own_parts(server: ServerProcess) -> None:
     links = Links(get(server, "/").text)
-    assert sorted(set(links.found)) == sorted(f"static/{name}" for name in (*PARTS, "icon.svg"))
+    assert sorted(set(links.found)) == sorted(f"static/{name}" for name in (*PARTS, ICONS[0]))
     assert not links.inline
 
 
-@pytest.mark.parametrize("path", ["/", *(f"/static/{name}" for name in (*PARTS, "icon.svg"))])
+@pytest.mark.parametrize("path", ["/", *(f"/static/{name}" for name in (*PARTS, *ICONS))])
 def test_every_part_is_served_under_a_strict_policy(server: ServerProcess, path: str) -> None:
     response = get(server, path)
     assert response.status_code == 200
@@ -80,7 +82,7 @@ def test_what_has_not_changed_is_not_sent_again(server: ServerProcess) -> None:
 
 
 def test_all_of_it_weighs_less_than_150_kib(server: ServerProcess) -> None:
-    paths = ["/", "/openapi.json", *(f"/static/{name}" for name in (*PARTS, "icon.svg"))]
+    paths = ["/", "/openapi.json", *(f"/static/{name}" for name in (*PARTS, *ICONS))]
     assert sum(len(get(server, path).content) for path in paths) < 150 * 1024
 
 

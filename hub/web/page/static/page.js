@@ -9,6 +9,7 @@ import { Panel, causesOf } from "./panel.js";
 import { Series } from "./series.js";
 import { Status } from "./status.js";
 import { Storage } from "./storage.js";
+import { Tab } from "./tab.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
 const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
@@ -55,6 +56,7 @@ class Page {
   #interval;
   #message;
   #machine = [];
+  #tab = new Tab();
   #drawPending = false;
   #cores = new Bars(byId("cores"));
   #disks = new Bars(byId("disks"));
@@ -122,7 +124,6 @@ class Page {
 
   /** Say in the head what machine this is. */
   showMachine({ name, system, cores, memory }) {
-    document.title = `${name}: system metrics`;
     const processors = cores && `${cores} ${cores === 1 ? "processor" : "processors"}`;
     this.#machine = [name, system, processors, bytes(memory)].filter(Boolean);
     this.#showHost();
@@ -245,6 +246,7 @@ class Page {
     const [name = location.host, ...others] = this.#machine;
     const parts = [name, ...(uptime ? [`up ${duration(uptime)}`] : []), ...others];
     byId("host").textContent = parts.join(" · ");
+    if (this.#message) this.#tab.show(name, this.#message, this.#status.isLive);
   }
 
   #onState({ name, reason, seconds, status, parameter }) {
