@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -80,6 +81,14 @@ async def shown(hub: Hub, query: str = "", **options: Any) -> AsyncIterator[Page
         port = await stack.enter_async_context(surviving(hub))
         url = f"http://127.0.0.1:{port}/{query}"
         yield await stack.enter_async_context(open_page(url, **options))
+
+
+def made_up(**families: Callable[[], object]) -> Hub:
+    """Return a hub of a machine of which some families are made up: what collects each of them."""
+    metrics = {metric.name: metric for metric in standard_metrics(QUICK)}
+    for name, collect in families.items():
+        metrics[name] = replace(metrics[name], collect=collect, prime=None, unasked=None)
+    return Hub(QUICK, metrics=metrics.values())
 
 
 def state(page: Page, name: str) -> Locator:
@@ -318,3 +327,67 @@ async def test_the_tab_s_icon_is_an_alarm_where_trouble_lasts() -> None:
         found = await page.evaluate(script, [99, 20, 97, 99, 96, 94, 99])
     calm, alarm = "icon.svg", "icon-critical.svg"
     assert found == [calm, calm, calm, calm, alarm, calm, calm]
+
+
+# It uses the screen that it has
+
+
+SHIFTS: Final = """window.shifts = [];
+const note = ({ value, sources }) => [value, ...sources.map(({ node }) => node?.id)];
+new PerformanceObserver((list) => shifts.push(...list.getEntries().map(note)))
+    .observe({ type: "layout-shift", buffered: true });"""
+"""A script that notes whatever moves by itself."""
+
+USED: Final = """() => {
+    const boxes = [...document.querySelectorAll("figure, #panels section")]
+        .map((one) => one.getBoundingClientRect()).filter(({ width }) => width);
+    return {
+        width: Math.max(...boxes.map(({ right }) => right)) - Math.min(...boxes.map(({ x }) => x)),
+        height: Math.max(...boxes.map(({ bottom }) => bottom)),
+        page: [document.documentElement.scrollWidth, document.documentElement.scrollHeight],
+    };
+}"""
+"""How much of the screen charts and panels take."""
+
+
+def sixty_four() -> list[float]:
+    return [100 * core / 64 for core in range(64)]
+
+
+@pytest.mark.parametrize(("query", "size"), [("", (1920, 1080)), ("?view=wall", (3840, 2160))])
+async def test_a_large_screen_is_used_and_nothing_on_it_shifts(
+    query: str, size: tuple[int, int]
+) -> None:
+    width, height = size
+    view = {"width": width, "height": height}
+    async with shown(made_up(cores=sixty_four), query, script=SHIFTS, viewport=view) as page:
+        await live(page)
+        await moves(page)
+        used = await page.evaluate(USED)
+        assert used["width"] >= 0.75 * width
+        assert used["height"] >= 0.75 * height
+        assert used["page"][0] == width
+        assert await page.evaluate("shifts") == []
+
+
+async def test_a_wall_has_twice_the_text_all_on_one_screen_and_no_controls() -> None:
+    view = {"width": 3840, "height": 2160}
+    async with shown(made_up(cores=sixty_four), "?view=wall", viewport=view) as page:
+        await live(page)
+        await expect(page.locator("#panels")).to_be_visible()
+        assert (await page.evaluate(USED))["page"] == [3840, 2160]
+        heading = await page.locator("#cpu h2").bounding_box()
+        assert heading is not None
+        assert heading["height"] > 36, "twice what it is elsewhere"
+        assert await page.locator(":is(input, button, select, summary, a):visible").count() == 0
+
+
+async def test_many_processors_are_blocks_that_take_little_room_and_say_what_they_are() -> None:
+    async with shown(made_up(cores=sixty_four)) as page:
+        await live(page)
+        block = page.get_by_role("meter", name="32", exact=True)
+        await expect(block).to_have_attribute("aria-valuetext", "50 %")
+        await expect(block).to_have_attribute("title", "32: 50 %")
+        box = await page.locator("section", has=page.locator("#cores")).last.bounding_box()
+        assert box is not None
+        assert box["height"] <= 250

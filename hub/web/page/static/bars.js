@@ -11,12 +11,17 @@ import { element } from "./chart.js";
  */
 export class Bars {
   #list;
+  #many;
   #note = element("p", { class: "note" });
   #rows = new Map();
 
-  /** @param {HTMLElement} list an empty <ul> in a <section> */
-  constructor(list) {
+  /**
+   * @param {HTMLElement} list an empty <ul> in a <section>
+   * @param {number} [many] above this number the bars are small blocks, which say in a tip what they are
+   */
+  constructor(list, many = Infinity) {
     this.#list = list;
+    this.#many = many;
     list.before(this.#note);
   }
 
@@ -36,6 +41,7 @@ export class Bars {
 
   #rebuild(names) {
     this.#rows = new Map();
+    this.#list.classList.toggle("blocks", names.length > this.#many);
     this.#list.replaceChildren(
       ...names.map((name) => {
         const [row, update] = createRow(name);
@@ -61,7 +67,8 @@ function createRow(name) {
     figure.textContent = text ?? (meter.hidden || value === null ? "–" : `${Math.round(value)} %`);
     meter.setAttribute("aria-valuenow", Math.round(share));
     meter.setAttribute("aria-valuetext", figure.textContent);
-    fill.style.transform = `scaleX(${share / 100})`;
+    fill.style.setProperty("--share", share / 100);
+    meter.title = `${name}: ${figure.textContent}`;
     note.textContent = cause;
   };
   return [element("li", {}, label, meter, figure, note), update];

@@ -29,6 +29,9 @@ const NOT_CHARTED = ["cores", "disks", "disks_bytes", "processes", "uptime", ON_
 /** Milliseconds after which a page may load itself anew for another version of the hub. */
 const OLD = 60_000;
 
+/** More processors than this are small blocks: bars of them would take a screen of their own. */
+const MANY_CORES = 16;
+
 const byId = (id) => document.getElementById(id);
 
 /** Values over a period that goes on although no further ones come. */
@@ -58,7 +61,7 @@ class Page {
   #machine = [];
   #tab = new Tab();
   #drawPending = false;
-  #cores = new Bars(byId("cores"));
+  #cores = new Bars(byId("cores"), MANY_CORES);
   #disks = new Bars(byId("disks"));
   #temperatures = new Bars(byId("temperatures"));
 
