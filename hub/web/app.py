@@ -71,7 +71,7 @@ def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[Route | WebSoc
     """
     feed = FeedAPI(hub, entry)
     health = HealthAPI(hub, Telemetry(hub, admission))
-    page = Page()
+    page = Page(hub.settings.allow_origin)
     checked = [Middleware(Guard, admission, entry.check)]
     entered = [Middleware(Guard, admission)]
     websocket, restricted = MetricsFeed(hub, entry), MetricsFeed(hub, entry, restricted=True)

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import CloseReason, Hub, Settings, create_app
@@ -391,3 +391,65 @@ async def test_many_processors_are_blocks_that_take_little_room_and_say_what_the
         box = await page.locator("section", has=page.locator("#cores")).last.bounding_box()
         assert box is not None
         assert box["height"] <= 250
+
+
+# One of its charts, in a frame
+
+
+async def test_one_chart_can_be_shown_alone() -> None:
+    view = {"width": 500, "height": 240}
+    query = "?chart=pressure&range=10m"
+    async with shown(made_up(pressure=dict), query, script=SHIFTS, viewport=view) as page:
+        figure = page.locator("figure")
+        await expect(figure).to_have_count(1)
+        await expect(figure).to_be_visible()
+        await expect(page.locator("#pressure .scale")).to_contain_text("10 min")
+        for other in ("header", "#panels"):
+            await expect(page.locator(other)).to_be_hidden()
+        size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        assert await page.evaluate(size) == [500, 240]
+        assert await page.evaluate("shifts") == []
+
+
+async def test_a_chart_alone_says_that_it_is_stale() -> None:
+    hub = Hub(QUICK)
+    async with (
+        behind_proxy(hub) as (proxy, url),
+        open_page(f"{url}?chart=cpu", expected=AWAY) as page,
+    ):
+        await moves(page)
+        proxy.status = 502
+        hub.close_all(CloseReason.RESTART)
+        await expect(page.locator("#age")).to_be_visible()
+        await expect(page.get_by_role("button", name="Try now")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?chart=cup", "There is no chart “cup” but cpu, memory, "),
+        ("?chart=", "There is no chart “” but cpu, memory, "),
+        ("?chart=__proto__", "There is no chart “__proto__” but cpu, "),
+        ("?chart=cpu&range=5m", "There is no range “5m” but 1m, 10m, 1h."),
+    ],
+)
+async def test_a_chart_or_a_range_that_there_is_not_is_named(query: str, told: str) -> None:
+    async with shown(Hub(QUICK), query) as page:
+        await expect(page.get_by_role("alert")).to_contain_text(told)
+        await expect(page.locator("figure")).to_have_count(0)
+
+
+async def test_only_pages_that_may_call_the_hub_have_its_charts_in_a_frame() -> None:
+    frame = '<!doctype html><iframe src="http://127.0.0.1:{}/?chart=cpu"></iframe>'
+    texts: list[str] = []
+    other = Starlette(routes=[Route("/", lambda _: HTMLResponse(texts[-1]))])
+    async with serve_here(other) as dashboard:
+        url = f"http://127.0.0.1:{dashboard.port}/"
+        for allowed in ((), (url.rstrip("/"),)):
+            hub = Hub(Settings(interval=0.1, allow_origin=allowed))
+            async with hub.lifespan(), surviving(hub) as port:
+                texts.append(frame.format(port))
+                expected = f"{AWAY}|127.0.0.1:{port}|frame-ancestors"
+                async with open_page(url, expected=expected) as page:
+                    chart = page.frame_locator("iframe").locator("#cpu")
+                    await expect(chart).to_have_count(1 if allowed else 0)

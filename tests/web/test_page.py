@@ -74,6 +74,14 @@ def test_every_part_is_served_under_a_strict_policy(server: ServerProcess, path:
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", response.text)
 
 
+def test_pages_that_may_call_the_hub_may_show_its_page_in_a_frame() -> None:
+    given = "https://dash.example, wiki.example, ::1"
+    with start_hub("--allow-origin", given) as server:
+        policy = get(server, "/").headers["content-security-policy"]
+    hosts = "http://wiki.example:* https://wiki.example:*"
+    assert f"; frame-ancestors 'self' https://dash.example {hosts};" in policy
+
+
 def test_what_has_not_changed_is_not_sent_again(server: ServerProcess) -> None:
     first = get(server, "/static/page.js")
     assert first.headers["cache-control"] == "no-cache"

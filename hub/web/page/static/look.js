@@ -1,2 +1,6 @@
 // How the page looks, as its address says. It runs before anything is drawn, so that nothing moves.
-document.documentElement.dataset.view = new URL(location).searchParams.get("view") === "wall" ? "wall" : "page";
+{
+  const asked = new URL(location).searchParams;
+  const view = asked.get("view") === "wall" ? "wall" : "page";
+  document.documentElement.dataset.view = asked.has("chart") ? "chart" : view;
+}

@@ -73,7 +73,7 @@ class Page {
   constructor(catalog, patience, status) {
     this.#patience = patience;
     this.#status = status;
-    status.addEventListener("retry", () => this.#feed.retry());
+    status.addEventListener("retry", () => this.#feed?.retry());
     status.addEventListener("tick", () => status.isLive || this.#draw());
     byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
     byId("forget").addEventListener("click", () => this.#setToken(""));
@@ -90,6 +90,12 @@ class Page {
     byId("charts").replaceChildren(...this.#blankCharts.map((one) => one.cloneNode(true)));
     this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
     byId("temperatures-panel").hidden = !catalog.families.includes(ON_DEMAND);
+    const mistake = this.#mistake();
+    if (mistake) {
+      byId("charts").replaceChildren(element("p", { class: "note", role: "alert" }, mistake));
+      this.#status.show({ name: "closed" });
+      return;
+    }
     this.#subscribe();
     this.#askForMachine();
   }
@@ -134,7 +140,7 @@ class Page {
 
   /** Subscribe, or subscribe again after the user has chosen something else. */
   #subscribe() {
-    if (this.#renewing) return;
+    if (this.#renewing || this.#mistake()) return;
     this.#feed?.close();
     const seconds = RANGES[range()];
     const { interval, history } = this.#catalog;
@@ -173,10 +179,11 @@ class Page {
     return Object.entries(CHARTS).flatMap(([id, chart]) => {
       const figure = byId(id);
       const [family] = chart.families.filter((name) => families.includes(name));
-      if (!family) {
+      if (!family || !isWanted(id)) {
         figure.remove();
         return [];
       }
+      figure.hidden &&= !kept("chart");
       const hint = contained.includes(family) ? "of the container" : "";
       return [new Panel(figure, chart, { hint, devices: chart.devices && this.#deviceOptions(chart) })];
     });
@@ -194,13 +201,28 @@ class Page {
 
   /** Create charts for the numbers that an embedding application has added to the feed. */
   #customPanels() {
-    const standard = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...NOT_SHOWN, ...NOT_CHARTED];
-    return this.#catalog.families.filter((name) => !standard.includes(name)).map((name) => {
+    return this.#customFamilies().filter(isWanted).map((name) => {
       const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
       byId("charts").append(figure);
       const unit = this.#catalog.units[name];
       return new Panel(figure, customChart(name, unit), { hint: unit });
     });
+  }
+
+  #customFamilies() {
+    const standard = [...Object.values(CHARTS).flatMap((chart) => chart.families), ...NOT_SHOWN, ...NOT_CHARTED];
+    return this.#catalog.families.filter((name) => !standard.includes(name));
+  }
+
+  /** Return what is wrong with an address that asks for one chart; "" if nothing is. */
+  #mistake() {
+    if (!new URL(location).searchParams.has("chart")) return "";
+    const { families } = this.#catalog;
+    const standard = Object.keys(CHARTS).filter((id) => CHARTS[id].families.some((name) => families.includes(name)));
+    const charts = [...standard, ...this.#customFamilies()];
+    if (!charts.includes(kept("chart"))) return `There is no chart “${kept("chart")}” but ${charts.join(", ")}.`;
+    if (!kept("range") || Object.hasOwn(RANGES, kept("range"))) return "";
+    return `There is no range “${kept("range")}” but ${Object.keys(RANGES).join(", ")}.`;
   }
 
   #onMessage(message) {
@@ -316,6 +338,11 @@ function keep(name, value) {
 /** Return the name of the time range in the page's address; by default the shortest. */
 function range() {
   return Object.hasOwn(RANGES, kept("range")) ? kept("range") : "1m";
+}
+
+/** Whether a chart is shown: all are, or the one that the address asks for. */
+function isWanted(chart) {
+  return [null, chart].includes(new URL(location).searchParams.get("chart"));
 }
 
 /** Whether charts may show other devices than the usual ones, such as virtual interfaces. */
