@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check bench bench-isolation bench-views bench-hostile bench-page pictures clean
+.PHONY: help run test test-long check bench bench-isolation bench-views bench-hostile bench-sampling bench-page pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-views: $(VENV)/.test ## measure what many different views cost; flags as a
 
 bench-hostile: $(VENV)/.test ## measure what hostile clients cost; flags as above
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
+
+bench-sampling: $(VENV)/.test ## measure what sampling costs, as root also among 400 interfaces; flags as above
+	$(BIN)/python -m benchmarks.sampling $(ARGS)
 
 bench-page: $(VENV)/.test ## measure what the live page costs its browser; flags as above
 	$(BIN)/python -m benchmarks.page $(ARGS)

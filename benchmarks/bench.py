@@ -98,25 +98,32 @@ def _measure(case: Case, cores: Cores, log: Path, progress: Callable[[float], No
     with (
         log.open("w") as stderr,
         pinned(cores.server),
-        _child(case.target.command, stderr=stderr) as server,
+        child(case.target.command, stderr=stderr) as server,
     ):
         port = _port(server, log)
         paths = list(case.paths)
         load_spec = LoadSpec(server.pid, port, paths, case.clients, case.seconds, case.stalled)
         if case.attack is None:
-            return _run_load(load_spec, cores, progress)
+            return run_load(load_spec, cores, progress)
         return _run_beside_attack(case.attack, load_spec, cores, progress)
 
 
 @contextlib.contextmanager
 def running_hub(*flags: str) -> Iterator[int]:
     """Run the hub on a port that the system chooses, and yield it. Raises `BenchError`."""
+    with hub_process(*flags) as (_, port):
+        yield port
+
+
+@contextlib.contextmanager
+def hub_process(*flags: str) -> Iterator[tuple[int, int]]:
+    """Run the hub as `running_hub` does; yield its process's number and its port."""
     command = (sys.executable, "-m", "hub", "--port", "0", *flags)
     with (
         tempfile.NamedTemporaryFile("w", prefix="hub-log-") as log,
-        _child(command, stderr=cast("IO[str]", log)) as server,
+        child(command, stderr=cast("IO[str]", log)) as server,
     ):
-        yield _port(server, Path(log.name))
+        yield server.pid, _port(server, Path(log.name))
 
 
 def _run_beside_attack(
@@ -126,11 +133,11 @@ def _run_beside_attack(
     probe, ends = Probe(load_spec.port), "{}"
     if not name:
         with probe:
-            found = _run_load(load_spec, cores, progress)
+            found = run_load(load_spec, cores, progress)
     else:
-        with pinned(cores.load), _child(command, stdout=subprocess.PIPE) as attacker:
+        with pinned(cores.load), child(command, stdout=subprocess.PIPE) as attacker:
             with probe:
-                found = _run_load(load_spec, cores, progress)
+                found = run_load(load_spec, cores, progress)
             attacker.terminate()
             ends, _ = attacker.communicate(timeout=_TIMEOUT)
     return replace(
@@ -149,11 +156,14 @@ def _worst_lag(port: int) -> float:
     return 1e3 * min(bound for bound, count in buckets if count == buckets[-1][1])
 
 
-def _run_load(load_spec: LoadSpec, cores: Cores, progress: Callable[[float], None]) -> Measurement:
+def run_load(
+    load_spec: LoadSpec, cores: Cores, progress: Callable[[float], None] = lambda _: None
+) -> Measurement:
+    """Run a fresh load against a server; return what it found. Raises `BenchError`."""
     command = (sys.executable, "-m", "benchmarks.load")
     with (
         pinned(cores.load),
-        _child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load,
+        child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load,
     ):
         reply, answers = _pipes(load)
         with reply:
@@ -176,7 +186,7 @@ def _pipes(load: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 
 @contextlib.contextmanager
-def _child(
+def child(
     command: tuple[str, ...],
     *,
     stdin: int = subprocess.DEVNULL,

@@ -1,19 +1,31 @@
-"""What history and replays cost, inside one process: `python -m benchmarks.costs`."""
+"""What history, replays and publishing cost in a process: `python -m benchmarks.costs`."""
 
 from __future__ import annotations
 
 import argparse
-import random
+import asyncio
+import functools
+import gc
+import itertools
+import math
+import multiprocessing
+import os
 import sys
 import time
 import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine, output
 from benchmarks.bench import report_to
+from benchmarks.made_up import LARGEST, USUAL, Machine, at_rest, families, snapshots
+from benchmarks.meter import Meter
 from benchmarks.report import table
+from hub import Hub, Settings
 from hub.clock import SystemClock
-from hub.errors import CloseReason
+from hub.devices import Selection
+from hub.errors import CloseReason, InvalidValue
 from hub.feed.channel import Channel
 from hub.feed.history import History
 from hub.feed.liveness import EpisodeLog
@@ -21,24 +33,61 @@ from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
 from hub.feed.time_slicer import TimeSlicer
 from hub.feed.view import DEFAULT_METRICS, View
-from hub.sampling.metric import Kind, Metric
-from hub.sampling.snapshot import CounterDelta, DeviceDeltas, Reading, Snapshot
+from hub.web.columns import check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from hub.feed.view import Frame
+    from hub.sampling.metric import Metric
 
 _HOUR: Final = 3600
-_NAMES: Final = ("read_bytes", "write_bytes", "read_count", "write_count")
-_KINDS: Final = {
-    "disk_io": Kind.RATE,
-    "network": Kind.RATE,
-}
 _TERMS: Final = """\
-Snapshots are made up: percentages for the families that are always sampled; for all of them also
-16 cores, load, memory in bytes, 4 file systems, 4 disks and 4 interfaces. Memory is what Python
-has allocated for an hour of snapshots, one a second. Times are the best of several rounds."""
+Snapshots are made up, with numbers of the size that they have in life. The usual machine has 16
+cores, and 4 file systems, disks and interfaces each; the largest has 64 of each, which is the most
+that a snapshot may have. Families "at rest" are those that are always sampled; "all" are also those
+that are sampled only when somebody asks. Memory is what Python allocates for an hour of snapshots,
+one a second, and by how much that makes a fresh process's resident memory grow. The account is the
+hub's own, which ends the history where it comes to `--history-bytes`. Times are the best of several
+rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that an hour takes: by its own account, as Python allocates them, and resident."""
+
+    account: int
+    allocated: int
+    resident: int
+
+
+def _hour(of: Machine, names: Collection[str], most_bytes: float = math.inf) -> History:
+    history = History(_HOUR, most_bytes)
+    for snapshot in itertools.islice(snapshots(of, names), _HOUR):
+        history.append(snapshot)
+    return history
+
+
+def measure_memory(of: Machine, names: Collection[str]) -> Memory:
+    """Measure in a process of its own, whose memory is still as small as it can be."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
+        return fresh.submit(_memory, of, names).result()
+
+
+def _memory(of: Machine, names: Collection[str]) -> Memory:
+    meter = Meter(os.getpid())
+    next(snapshots(of, names))  # what is imported and kept by the first is not the history's
+    gc.collect()
+    before = meter.resident_bytes()
+    history = _hour(of, names)
+    resident, account = meter.resident_bytes() - before, history.bytes
+    del history
+    tracemalloc.start()
+    history = _hour(of, names)
+    allocated = tracemalloc.get_traced_memory()[0] if history.end else 0
+    tracemalloc.stop()
+    return Memory(account, allocated, resident)
 
 
 class _Reader(Subscriber):
@@ -59,51 +108,6 @@ class _Reader(Subscriber):
         """There is nothing behind it."""
 
 
-def _percent() -> float:
-    return round(random.uniform(0, 100), 1)
-
-
-def _deltas(group: str, devices: int) -> DeviceDeltas:
-    def delta() -> CounterDelta:
-        return CounterDelta(
-            random.uniform(0.99, 1.01), tuple(random.randrange(10**6) for _ in _NAMES)
-        )
-
-    return DeviceDeltas(_NAMES, group, delta(), {f"{group}{n}": delta() for n in range(devices)})
-
-
-def _default_readings() -> dict[str, Reading]:
-    return {name: _percent() for name in (*DEFAULT_METRICS, "swap")}
-
-
-def _all_readings() -> dict[str, Reading]:
-    return {
-        **_default_readings(),
-        "cores": [_percent() for _ in range(16)],
-        "load": [_percent() for _ in range(3)],
-        "memory_bytes": {name: random.randrange(10**10) for name in _NAMES},
-        "disks": {f"/mnt/{n}": _percent() for n in range(4)},
-        "disk_io": _deltas("devices", 4),
-        "network": _deltas("interfaces", 4),
-    }
-
-
-def _hour(readings: Callable[[], dict[str, Reading]], begin: int = 1_762_776_000) -> History:
-    history = History(_HOUR)
-    for tick in range(begin, begin + _HOUR):
-        history.append(Snapshot(tick, tick, tick + random.random(), readings()))
-    return history
-
-
-def _memory(readings: Callable[[], dict[str, Reading]]) -> float:
-    """Return the memory that an hour of snapshots takes, in MiB."""
-    tracemalloc.start()
-    history = _hour(readings)
-    taken, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return taken / 2**20 if history.end else 0.0
-
-
 def _best(action: Callable[[], object], rounds: int = 5) -> float:
     """Return the shortest time that the action took, in ms."""
 
@@ -115,21 +119,13 @@ def _best(action: Callable[[], object], rounds: int = 5) -> float:
     return 1e3 * min(once() for _ in range(rounds))
 
 
-def _channel(view: View, history: History, slicer: TimeSlicer) -> Channel:
-    kinds = {name: _KINDS.get(name, Kind.GAUGE) for name in view.metrics}
-    metrics = {name: Metric(name, int, kind=kind) for name, kind in kinds.items()}
-    return Channel(view, metrics, history, slicer, resumed=True)
+def _channel(view: View, metrics: Mapping[str, Metric], history: History) -> Channel:
+    return Channel(view, metrics, history, TimeSlicer(_StoppedClock()), resumed=True)
 
 
-def _seeded(view: View, history: History) -> None:
-    slicer = TimeSlicer(_StoppedClock())
-    _channel(view, history, slicer)
-
-
-def _replayed(view: View, history: History) -> int:
-    slicer = TimeSlicer(_StoppedClock())
+def _replayed(view: View, metrics: Mapping[str, Metric], history: History) -> int:
     reader = _Reader(view)
-    _channel(view, history, slicer).replay(reader, after=0.0, greet=True)
+    _channel(view, metrics, history).replay(reader, after=0.0, greet=True)
     return reader.count
 
 
@@ -140,37 +136,96 @@ class _StoppedClock(SystemClock):
         return 0.0
 
 
-def _lines() -> list[tuple[str, str]]:
-    hour, full = _hour(_default_readings), _hour(_all_readings)
-    default, all_families = View(DEFAULT_METRICS), View(tuple(_all_readings()))
-    return [
-        ("an hour of what is always sampled", f"{_memory(_default_readings):.1f} MiB"),
-        ("an hour of everything", f"{_memory(_all_readings):.1f} MiB"),
-        *(
-            ("first subscriber of interval=" + str(n), _first_subscriber(n, hour))
-            for n in (60, 600, 3600)
-        ),
-        ("replay of an hour, default", _per_frame(default, hour)),
-        ("replay of an hour, everything", _per_frame(all_families, full)),
-    ]
+def _memory_lines(metrics: Mapping[str, Metric]) -> Iterator[tuple[str, ...]]:
+    resting = at_rest(metrics)
+    for title, of, names in (
+        ("usual machine, at rest", USUAL, resting),
+        ("usual machine, all", USUAL, tuple(metrics)),
+        ("largest machine, at rest", LARGEST, resting),
+        ("largest machine, all", LARGEST, tuple(metrics)),
+    ):
+        found = measure_memory(of, names)
+        sizes = (found.allocated, found.resident, found.account)
+        share = min(1.0, Settings().history_bytes / found.account)
+        yield (
+            title,
+            *(f"{size / 2**20:.1f}" for size in sizes),
+            f"{found.account / found.allocated:.2f}",
+            f"{found.account / found.resident:.2f}",
+            f"{share * _HOUR:,.0f}",
+        )
 
 
-def _first_subscriber(ticks: int, history: History) -> str:
-    view = View(DEFAULT_METRICS, ticks)
-    return f"{_best(lambda: _seeded(view, history)):.2f} ms"
+def _time_lines(metrics: Mapping[str, Metric]) -> Iterator[tuple[str, str]]:
+    resting, every = at_rest(metrics), tuple(metrics)
+    hour = _hour(USUAL, resting)
+    for n in (60, 600, 3600):
+        view = View(DEFAULT_METRICS, n)
+        best = _best(functools.partial(_channel, view, metrics, hour))
+        yield f"first subscriber of interval={n}", f"{best:.2f} ms"
+    yield "replay of an hour, default", _replay(View(DEFAULT_METRICS), metrics, hour)
+    yield "replay of an hour, at rest", _replay(View(resting), metrics, hour)
+    yield "replay of an hour, all", _replay(View(every), metrics, _hour(USUAL, every))
+    for title, of, names in (
+        ("usual machine, at rest", USUAL, resting),
+        ("largest machine, all", LARGEST, every),
+    ):
+        one = next(snapshots(of, names))
+        yield f"a snapshot's own account, {title}", f"{1e3 * _best(one.size, 50):.0f} us"
+        yield f"publishing to nobody, {title}", f"{asyncio.run(_published(of, names)):.0f} us"
+    yield from _full_lines(resting)
 
 
-def _per_frame(view: View, history: History) -> str:
-    best = _best(lambda: _replayed(view, history))
+def _full_lines(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Iterate over what takes the longer, the more the history holds."""
+    history = _hour(LARGEST, names, Settings().history_bytes)
+    every = tuple((name, Selection(("*",))) for name in ("disk_io", "network"))
+    view = View(tuple(names), devices=every)
+    best = _best(lambda: _checked(history, view))
+    yield "telling how large an answer would be, largest machine, at rest", f"{best:.1f} ms"
+    gc.collect()
+    gc.freeze()  # all else, as the server does
+    again = _hour(LARGEST, names, Settings().history_bytes)
+    title = f"looking for cycles among {len(again):,} of its snapshots"
+    yield title, f"{_best(gc.collect):.0f} ms"
+    gc.unfreeze()
+
+
+def _checked(history: History, view: View) -> None:
+    try:
+        check_size(history, view, _HOUR)
+    except InvalidValue:
+        return
+
+
+async def _published(of: Machine, names: Collection[str]) -> float:
+    """Return how many us of the event loop a snapshot takes that nobody wants to see."""
+    hub, ready = Hub(), snapshots(of, names)
+
+    def publish() -> float:
+        snapshot = next(ready)
+        begin = time.perf_counter()
+        hub.publish(snapshot)
+        return time.perf_counter() - begin
+
+    return 1e6 * min(publish() for _ in range(300))
+
+
+def _replay(view: View, metrics: Mapping[str, Metric], history: History) -> str:
+    best = _best(functools.partial(_replayed, view, metrics, history), 3)
     return f"{best:.1f} ms, {1e3 * best / _HOUR:.1f} us per message"
 
 
 def render() -> str:
     """Measure, and return the report as Markdown."""
+    metrics = families()
+    head = ("an hour", "allocated MiB", "resident", "account", "account/allocated",
+            "account/resident", "seconds that fit")  # fmt: skip
     parts = (
-        "# What history and replays cost",
+        "# What history, replays and publishing cost",
         _TERMS,
-        "\n".join(table(("what", "cost"), _lines())),
+        "\n".join(table(head, list(_memory_lines(metrics)))),
+        "\n".join(table(("what", "time"), list(_time_lines(metrics)))),
         "\n".join(f"- {line}" for line in machine.describe(machine.Cores.split())),
     )
     return "\n\n".join(parts) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final, final
 
 import psutil
@@ -34,6 +35,12 @@ class Meter:
     def resident_bytes(self) -> int:
         """Return its resident memory; the kernel's socket buffers are not part of it."""
         return self._process.memory_info().rss
+
+    def peak_bytes(self) -> int:
+        """Return the most that its resident memory has ever been."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        _, _, found = status.partition("VmHWM:")
+        return int(found.split()[0]) * 1024
 
     def descriptors(self) -> int:
         """Return how many file descriptors it has open."""

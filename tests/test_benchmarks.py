@@ -22,15 +22,18 @@ if not sys.platform.startswith("linux"):
     pytest.skip("the benchmarks need Linux", allow_module_level=True)
 
 from benchmarks import __main__ as comparison
-from benchmarks import costs, hostile, isolation, output, page, views
+from benchmarks import costs, crowd, hostile, isolation, output, page, sampling, views
 from benchmarks.bench import BenchError, Case, measure, report_to
 from benchmarks.clients import Clients, LostClientsError
 from benchmarks.machine import Cores, fitting
+from benchmarks.made_up import LARGEST, USUAL, Machine, at_rest, families, snapshots
 from benchmarks.measurement import Measurement, percentile
 from benchmarks.meter import Meter
 from benchmarks.report import Report, Row
+from benchmarks.servers.crowded import BelatedClock
 from benchmarks.servers.feed import message
-from benchmarks.targets import Target, python_targets
+from benchmarks.targets import Target, UnavailableError, python_targets
+from benchmarks.tick import TickCost, measure_tick
 from benchmarks.wire import (
     WrongBytesError,
     accept_key,
@@ -41,9 +44,12 @@ from benchmarks.wire import (
 )
 from hub import Hub
 from hub.feed.query import FEED, parse
+from hub.sampling.metric import Kind, Metric
+from hub.sampling.reading import MOST_MEMBERS
+from hub.sampling.snapshot import DeviceDeltas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 STAMP = "2025-11-10T12:30:45.123456+00:00"
@@ -451,6 +457,128 @@ class TestViews:
                 read_message(wrong, {chosen})
 
 
+class TestMadeUpMachines:
+    @pytest.mark.parametrize("machine", [USUAL, LARGEST])
+    def test_they_have_all_families_with_values_that_a_snapshot_may_have(
+        self, machine: Machine
+    ) -> None:
+        (snapshot,) = itertools.islice(snapshots(machine, tuple(families())), 1)
+        assert snapshot.readings.keys() == families().keys()
+        for name, metric in families().items():
+            reading = snapshot.readings[name]
+            if metric.kind is Kind.RATE:
+                assert isinstance(reading, DeviceDeltas)
+                assert len(reading.devices) <= MOST_MEMBERS
+            else:
+                metric.rule.check(snapshot.value(name) or 0.0)
+
+    def test_at_rest_they_have_what_is_sampled_unasked(self) -> None:
+        assert {"cpu", "network"} <= set(at_rest(families()))
+        assert {"temperatures", "processes"}.isdisjoint(at_rest(families()))
+
+    def test_the_memory_of_their_past_is_what_the_hub_takes_it_for(self) -> None:
+        found = costs.measure_memory(Machine(cores=1, devices=1, sensors=0), ("cpu", "network"))
+        assert 0.8 * found.allocated < found.account < 1.2 * found.allocated
+        assert found.resident > 0
+
+
+CROWD = crowd.Crowd(
+    tick=TickCost({"cpu": 300.0, "network": 6000.4}, 6400.0, 8000.0),
+    snapshots=1360,
+    reach=1359.0,
+    estimate=32 * 2**20,
+    idle=44 * 2**20,
+    filled=76 * 2**20 + 2**19,
+    peak=80 * 2**20,
+    answers=(
+        crowd.Answer(900, 200, 2**23, 900, 4.25, '{"timestamp":['),
+        crowd.Answer(3600, 400, 171, 0, 0.01, '{"error":'),
+    ),
+    asked=12,
+    calm=MEASUREMENT,
+    busy=replace(MEASUREMENT, lag_max_ms=99.0, drops=1),
+)
+
+
+class TestSampling:
+    async def test_a_tick_has_what_is_sampled_unasked_and_all_of_it_together(self) -> None:
+        called: list[str] = []
+
+        def collect(name: str) -> Callable[[], object]:
+            def collector() -> int:
+                called.append(name)
+                return 1
+
+            return collector
+
+        metrics = (
+            Metric("first", collect("first"), always=True, prime=int),
+            Metric("asked", collect("asked")),
+            Metric("second", collect("second"), always=True),
+        )
+        found = await measure_tick(metrics, 3, 0.0)
+        assert list(found.families) == ["first", "second"]
+        assert called == ["second", *["first", "second"] * 3]
+        assert 0 < min(found.families.values()) <= found.cpu <= found.wall
+
+    def test_a_report_compares_ticks_and_tells_what_the_past_takes(self) -> None:
+        here = TickCost({"cpu": 250.0, "container": 270.0, "network": 90.0}, 610.0, 1000.0)
+        text = sampling.render(here, CROWD, pairs=200, idle=0, notes=("a machine",))
+        assert "| network | 90 | 6,000 |" in text
+        assert "| container | 270 | - |" in text
+        assert "| **all** | **610** | **6,400** |" in text
+        assert "| resident, more than before | 32.5 MiB |" in text
+        assert "| account over truth | 0.98 |" in text
+        assert "| 900 | 200 | 900 | 8.0 MiB | 4.25 |" in text
+        assert "| 3,600 | 400 | 0 | - | 0.01 |" in text
+        assert "| the last of these requests, 12 answers | 40.0 | 80.0 | 99.0 | 1 |" in text
+
+    def test_without_many_interfaces_there_is_a_report_of_a_tick(self) -> None:
+        here = TickCost({"cpu": 250.0}, 250.0, 1000.0)
+        text = sampling.render(here, None, pairs=200, idle=0, notes=("left out",))
+        assert "| cpu | 250 | - |" in text
+        assert "interfaces, " not in text
+        assert text.endswith("- left out\n")
+
+    def test_a_refusal_says_how_much_may_be_asked_for(self) -> None:
+        text = '{"error":"seconds must be at most about 883, or else fewer metrics, not 3600"}'
+        assert crowd.granted(crowd.Answer(3600, 400, len(text), 0, 0.01, text)) == 883
+        with pytest.raises(BenchError, match="token"):
+            crowd.granted(crowd.Answer(3600, 401, 1, 0, 0.01, '{"error":"a token"}'))
+
+    async def test_a_belated_clock_catches_up_and_then_keeps_time(self) -> None:
+        ticks: list[float] = []
+        caught_up: list[bool] = []
+        clock = BelatedClock(
+            lambda: ticks.append(clock.monotonic()), lambda: caught_up.append(True)
+        )
+        assert time.time() - clock.time() == pytest.approx(3600, abs=1)
+        clock.hurry()
+        start = clock.monotonic()
+        for minutes in range(10, 60, 10):
+            await clock.sleep_until(start + 60 * minutes)
+            assert clock.monotonic() == pytest.approx(start + 60 * minutes, abs=5)
+        assert not caught_up
+        await clock.sleep_until(start + 3600.2)
+        assert caught_up
+        assert time.time() == pytest.approx(clock.time(), abs=0.01)
+        assert ticks == sorted(ticks)
+        await clock.sleep_until(clock.monotonic() + 0.01)
+        assert len(ticks) == 6
+
+    def test_a_namespace_has_its_interfaces_and_is_gone_afterwards(self) -> None:
+        program = "import socket; print(sorted(name for _, name in socket.if_nameindex()))"
+        try:
+            with crowd.namespace(2) as inside:
+                command = (*inside, sys.executable, "-c", program)
+                found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 # our own
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        assert found.stdout == "['lo', 'veth0a', 'veth0b', 'veth1a', 'veth1b']\n"
+        gone = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 # as above
+        assert gone.returncode != 0
+
+
 @pytest.fixture
 def sigterm_handler() -> Iterator[None]:
     """Restore the handler of SIGTERM, which a run replaces."""
@@ -460,7 +588,9 @@ def sigterm_handler() -> Iterator[None]:
 
 
 class TestOutput:
-    @pytest.mark.parametrize("module", [comparison, isolation, views, hostile, page, costs])
+    @pytest.mark.parametrize(
+        "module", [comparison, isolation, views, hostile, sampling, page, costs]
+    )
     def test_a_run_changes_the_recorded_results_only_on_request(self, module: ModuleType) -> None:
         assert module._arguments([]).output == ROOT / "build" / "benchmarks"
         assert module._arguments(["--record"]).output == ROOT / "benchmarks" / "results"
