@@ -33,17 +33,20 @@ class Machine:
         devices: how many file systems, disks and interfaces each.
         sensors: of temperatures.
         gpus: graphics processors.
+        is_busy: whether all of it changes from tick to tick; else every other device is still.
     """
 
     cores: int = 16
     devices: int = 4
     sensors: int = 8
     gpus: int = 1
+    is_busy: bool = False
 
     def readings(self) -> dict[str, Reading]:
         """Return what all families are worth at some time."""
         return {
-            **{name: _percent() for name in (*DEFAULT_METRICS, "swap")},
+            **{name: _percent() for name in DEFAULT_METRICS},
+            "swap": _percent() if self.is_busy else 0.0,
             "cpu_times": _percents(_MODES),
             "cores": [_percent() for _ in range(self.cores)],
             "load": [_percent() for _ in range(3)],
@@ -58,12 +61,9 @@ class Machine:
                 **_percents(("cpu", "loop_lag_seconds")),
             },
             "uptime": _percent(),
-            "disks": _percents(_names("/mnt/", self.devices)),
-            "disks_bytes": {
-                name: _amounts("total", "used", "free") for name in _names("/mnt/", self.devices)
-            },
-            "disk_io": _deltas("devices", _names("disk", self.devices)),
-            "network": _deltas("interfaces", _names("eth", self.devices)),
+            **self._file_systems(),
+            "disk_io": self._deltas("devices", "disk"),
+            "network": self._deltas("interfaces", "eth"),
             "temperatures": _percents(_names("sensor", self.sensors)),
             "gpu": {
                 name: _percents(("utilization", "memory", "temperature", "power_watts"))
@@ -75,9 +75,33 @@ class Machine:
             ],
         }
 
+    def _file_systems(self) -> dict[str, Reading]:
+        mounts = _names("/mnt/", self.devices)
+        if self.is_busy:
+            sizes = {name: _amounts("total", "used", "free") for name in mounts}
+            return {"disks": _percents(mounts), "disks_bytes": {**sizes}}
+        still: dict[str, Value | None] = {"total": 2**40, "used": 2**39, "free": 2**39}
+        return {
+            "disks": dict.fromkeys(mounts, 50.0),
+            "disks_bytes": {name: {**still} for name in mounts},
+        }
+
+    def _deltas(self, group: str, kind: str) -> DeviceDeltas:
+        seconds = random.uniform(0.99, 1.01)
+        idle = CounterDelta(seconds, (0,) * len(_COUNTERS))
+
+        def delta() -> CounterDelta:
+            return CounterDelta(seconds, tuple(random.randrange(300, 10**6) for _ in _COUNTERS))
+
+        devices = {
+            name: delta() if self.is_busy or number % 2 else idle
+            for number, name in enumerate(_names(kind, self.devices))
+        }
+        return DeviceDeltas(_COUNTERS, group, delta(), devices)
+
 
 USUAL: Final = Machine()
-LARGEST: Final = Machine(cores=64, devices=64)
+LARGEST: Final = Machine(cores=64, devices=64, is_busy=True)
 
 
 def _percent() -> float:
@@ -95,15 +119,6 @@ def _amounts(*names: str) -> dict[str, Value | None]:
 def _names(kind: str, count: int) -> list[str]:
     # Snapshots share the names, as they do in life.
     return [sys.intern(f"{kind}{number}") for number in range(count)]
-
-
-def _deltas(group: str, devices: Collection[str]) -> DeviceDeltas:
-    seconds = random.uniform(0.99, 1.01)
-
-    def delta() -> CounterDelta:
-        return CounterDelta(seconds, tuple(random.randrange(300, 10**6) for _ in _COUNTERS))
-
-    return DeviceDeltas(_COUNTERS, group, delta(), {name: delta() for name in devices})
 
 
 def families() -> dict[str, Metric]:

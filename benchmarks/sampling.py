@@ -14,8 +14,8 @@ from benchmarks.bench import hub_process, report_to
 from benchmarks.crowd import CrowdSpec, ask, measure_crowd
 from benchmarks.machine import Cores, pinned
 from benchmarks.meter import Meter
-from benchmarks.report import table
-from benchmarks.targets import UnavailableError
+from benchmarks.report import Row, incidents, table
+from benchmarks.targets import HUB, Target, UnavailableError
 from benchmarks.tick import TickCost
 
 if TYPE_CHECKING:
@@ -109,13 +109,15 @@ def render(
 ) -> str:
     """Return the report as Markdown; `idle` is a hub's resident bytes where nothing happens."""
     head = ("family", "us", f"us with {2 * pairs} interfaces")
+    found = (crowd.calm, crowd.busy) if crowd else ()
+    disturbed = incidents([Row(Target(HUB, "hub", ()), one) for one in found])
     lines = list(_tick_lines(here, crowd.tick if crowd else None))
     parts = (
         "# What sampling costs",
         _TICK_TERMS,
         "\n".join(table(head, lines)),
         *(_crowd_parts(crowd, pairs, idle) if crowd else ()),
-        "\n".join(f"- {note}" for note in notes),
+        "\n".join(f"- {note}" for note in (*disturbed, *notes)),
     )
     return "\n\n".join(parts) + "\n"
 
