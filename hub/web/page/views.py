@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -14,8 +13,6 @@ from hub.feed.view import View
 __all__ = ["page_views"]
 
 # As in static/page.js.
-_RANGES: Final = (60, 600, 3600)
-_POINTS: Final = 720
 _NOT_SHOWN: Final = frozenset({"memory_bytes"})
 _ON_DEMAND: Final = "temperatures"
 _PROCESSES: Final = "processes"
@@ -26,7 +23,10 @@ _CHOOSABLE: Final = ("disk_io", "network")
 
 
 def page_views(catalog: Catalog) -> Iterator[View]:
-    """Iterate over the views of the page: of its ranges, with the usual devices and with all.
+    """Iterate over the views of the page: with the usual devices and with all.
+
+    Each is of the base interval: for its longer ranges the page folds messages into buckets, and
+    asks for the past of those, which takes no view.
 
     Args:
         catalog: what may be asked for; with a token also restricted families, of which the page
@@ -39,6 +39,5 @@ def page_views(catalog: Catalog) -> Iterator[View]:
     )
     resting = tuple(name for name in shown if name != _ON_DEMAND)
     selections: tuple[Mapping[str, Selection], ...] = ({}, dict.fromkeys(_CHOOSABLE, _ALL))
-    for seconds, names, chosen in itertools.product(_RANGES, (resting, shown), selections):
-        ticks = max(1, math.ceil(seconds / _POINTS / catalog.interval))
-        yield View(names, ticks, partial=True, devices=catalog.select(names, chosen))
+    for names, chosen in itertools.product((resting, shown), selections):
+        yield View(names, partial=True, devices=catalog.select(names, chosen))

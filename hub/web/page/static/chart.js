@@ -26,6 +26,7 @@ export class Chart {
   #svg;
   #lines;
   #areas;
+  #bands; // from the means up to the highest values
   #legend = element("dl", { class: "legend" });
   #entries;
   #readings;
@@ -58,11 +59,12 @@ export class Chart {
     this.#seen = labels.map(() => false);
     this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
     this.#areas = (stacked ? labels : [""]).map((_, line) => svg("path", { class: `area area-${line + 1}` }));
+    this.#bands = stacked ? [] : labels.map((_, line) => svg("path", { class: `band band-${line + 1}` }));
     this.#svg = svg("svg", { role: "img" });
     const drawing = svg("g", { transform: "scale(0.1)" }); // see PathBuilder
     const shapes = this.#lines.map((line, index) => [this.#areas[index], line].filter(Boolean));
     // Of a stack the lower parts come last: what is nothing lies hidden under the part below it.
-    drawing.append(...(stacked ? shapes.reverse() : shapes).flat());
+    drawing.append(...this.#bands, ...(stacked ? shapes.reverse() : shapes).flat());
     this.#svg.append(this.#grid, drawing, this.#scale, this.#cursorLine);
     this.#readings = labels.map(() => element("dd", {}, "–"));
     this.rename(labels);
@@ -92,14 +94,15 @@ export class Chart {
    * @param {Series} series has `times`, `start` and `end` in milliseconds
    * @param {(number|null)[][]} columns the values of this chart's lines at those times
    * @param {number} interval seconds from one value to the next
+   * @param {(number|null)[][]|null} [peaks] the highest values of those of which these are the means
    */
-  draw(series, columns, interval) {
-    this.#lastDraw = { series, columns, interval };
+  draw(series, columns, interval, peaks = null) {
+    this.#lastDraw = { series, columns, interval, peaks };
     this.#look(columns);
     const { width, height } = this.#size;
     if (!width || series.end === null) return;
     const heights = this.#stacked ? stack(columns) : columns;
-    const max = this.#max ?? roundUp(highest(heights));
+    const max = this.#max ?? roundUp(highest((!this.#stacked && peaks) || heights));
     const { start, end } = series;
     const bottom = height - MARGIN.bottom;
     const perMillisecond = plotWidth(width) / (end - start);
@@ -111,6 +114,9 @@ export class Chart {
     traces.forEach(({ line, area }, index) => {
       this.#lines[index].setAttribute("d", line);
       this.#areas[index]?.setAttribute("d", area);
+    });
+    this.#bands.forEach((band, line) => {
+      band.setAttribute("d", peaks ? bandTrace(series.times, columns[line], peaks[line], scale) : "");
     });
     this.#drawScale(max, end - start);
     this.#showValues();
@@ -171,24 +177,32 @@ export class Chart {
 
   #redraw() {
     if (!this.#lastDraw) return;
-    const { series, columns, interval } = this.#lastDraw;
-    this.draw(series, columns, interval);
+    const { series, columns, interval, peaks } = this.#lastDraw;
+    this.draw(series, columns, interval, peaks);
   }
 
   /** Show the values under the cursor, or the newest ones. */
   #showValues() {
-    const { series, columns } = this.#lastDraw;
+    const { series, columns, peaks } = this.#lastDraw;
     const time = this.#cursor === null ? series.end : series.start + this.#cursor * (series.end - series.start);
     const index = indexNearest(series.times, time);
     const values = columns.map((column) => column[index]);
     values.forEach((value, line) => {
-      this.#readings[line].textContent = value === null ? "–" : this.#format(value);
+      const peak = this.#cursor === null ? null : peaks?.[line][index];
+      this.#readings[line].textContent = this.#reading(value, peak);
     });
     this.#showCursor();
     const clock = CLOCK.format(series.times[index]);
     const texts = this.#shown.map((line) => `${this.#labels[line]} ${this.#readings[line].textContent}`);
     this.#svg.setAttribute("aria-label", `At ${clock}: ${texts.join(", ")}`);
     this.#time.textContent = this.#cursor === null ? "" : clock;
+  }
+
+  /** Write a value, and how high it went if that reads otherwise. */
+  #reading(value, peak) {
+    if (value === null) return "–";
+    const [mean, highest] = [value, peak ?? value].map(this.#format);
+    return mean === highest ? mean : `${mean}, max ${highest}`;
   }
 
   #showCursor() {
@@ -231,6 +245,32 @@ export function trace(times, values, { first = 0, x, y, gap, bottom }) {
     if (value !== null) path.lineTo(x(times[index]), y(value));
   }
   path.endSegment();
+  return path;
+}
+
+/**
+ * Turn means and highest values over ascending times into the path of the bands between them, with
+ * gaps as those of `trace`. Of the values in a column of pixels, the highest counts.
+ */
+export function bandTrace(times, means, peaks, { first = 0, x, y, gap }) {
+  let [path, run] = ["", []];
+  const end = () => {
+    const over = run.map(({ place, high }) => `${place},${high}`);
+    const under = run.map(({ place, low }) => `${place},${low}`).reverse();
+    if (run.length) path += `M${[...over, ...under].join("L")}Z`;
+    run = [];
+  };
+  for (let index = first; index < times.length; index += 1) {
+    const peak = peaks[index];
+    if (peak === null || times[index] - times[index - 1] > gap) end();
+    if (peak === null) continue;
+    const [place, high, low] = [x(times[index]), y(peak), y(means[index] ?? peak)].map(tenths);
+    const last = run.at(-1);
+    if (last && Math.floor(last.place / 10) === Math.floor(place / 10)) {
+      if (Math.abs(high - low) > Math.abs(last.high - last.low)) Object.assign(last, { high, low });
+    } else run.push({ place, high, low });
+  }
+  end();
   return path;
 }
 

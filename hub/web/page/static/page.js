@@ -6,6 +6,7 @@ import { bytes, celsius, duration, percent, share } from "./format.js";
 import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel, causesOf } from "./panel.js";
+import { fetchPast } from "./past.js";
 import { Series } from "./series.js";
 import { Status } from "./status.js";
 import { Storage } from "./storage.js";
@@ -14,7 +15,7 @@ import { Tab } from "./tab.js";
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
 const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
 
-/** More points per line would not be visible: longer ranges ask for longer intervals. */
+/** More points per line would not be visible: longer ranges are folded into so many buckets. */
 const POINTS = 720;
 
 /** Families that the page does not show. */
@@ -56,7 +57,8 @@ class Page {
   #lost = false; // whether the connection was lost since the last look at what the hub offers
   #feed;
   #series;
-  #interval;
+  #interval; // seconds from one value of the charts to the next
+  #asking = new AbortController(); // for the past
   #message;
   #machine = [];
   #tab = new Tab();
@@ -139,25 +141,45 @@ class Page {
   }
 
   /** Subscribe, or subscribe again after the user has chosen something else. */
-  #subscribe() {
+  async #subscribe() {
     if (this.#renewing || this.#mistake()) return;
     this.#feed?.close();
+    this.#asking.abort();
+    const { signal } = (this.#asking = new AbortController());
     const seconds = RANGES[range()];
     const { interval, history } = this.#catalog;
-    this.#interval = +(interval * Math.max(1, Math.ceil(seconds / POINTS / interval))).toFixed(9);
-    this.#series = new LastingSeries(this.#panels.flatMap((panel) => panel.lines), seconds);
+    const fold = Math.max(1, Math.ceil(seconds / POINTS / interval));
+    this.#interval = +(interval * fold).toFixed(9);
+    const lines = this.#panels.flatMap((panel) => panel.lines);
+    const series = new LastingSeries(lines, seconds, fold > 1 ? this.#interval : 0);
+    if (fold > 1) await this.#load(series, Math.min(seconds, history), signal);
+    if (signal.aborted) return;
+    this.#series = series;
+    // The feed is of the hub's own interval whatever the range: one view for all pages.
     this.#feed = new MetricsFeed({
       metrics: this.#families(),
       devices: this.#devices(),
-      interval: this.#interval,
-      history: Math.min(seconds, history),
       partial: true,
       token: this.#token,
+      ...(series.since ? { since: series.since } : { history: Math.min(seconds, history) }),
     });
     this.#feed.addEventListener("state", ({ detail }) => this.#onState(detail));
     this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
     this.#feed.open();
     byId("processes-panel").dataset.open = String(Boolean(this.#token));
+  }
+
+  /** Load the past in buckets; without it, the feed begins with all of its single values. */
+  async #load(series, seconds, signal) {
+    showState({ name: "connecting" });
+    const charted = this.#panels.flatMap(({ families }) => families);
+    const metrics = this.#catalog.families.filter((name) => charted.includes(name));
+    const devices = this.#pastDevices();
+    const query = { metrics, devices, seconds, interval: this.#interval, signal };
+    const past = await fetchPast(query).catch(() => null);
+    if (!past || signal.aborted) return;
+    for (const message of past.means) for (const panel of this.#panels) panel.note(message);
+    series.load(past);
   }
 
   #families() {
@@ -172,6 +194,16 @@ class Page {
     const choosable = Object.values(CHARTS).filter(({ devices }) => devices);
     const names = choosable.flatMap(({ families }) => families);
     return names.filter((name) => this.#catalog.families.includes(name)).map((name) => `${name}:*`);
+  }
+
+  /** Ask for the past of devices only where one is chosen: that of all may be large. */
+  #pastDevices() {
+    const choosable = Object.values(CHARTS).filter(({ devices }) => devices);
+    return choosable.flatMap(({ families: [family] }) => {
+      if (!this.#catalog.families.includes(family)) return [];
+      if (!kept(family)) return [`${family}:!*`];
+      return wantsAll() ? [`${family}:*`] : [];
+    });
   }
 
   #standardPanels() {
@@ -246,8 +278,9 @@ class Page {
     this.#series.now = this.#status.isLive ? null : this.#status.now;
     let column = 0;
     for (const panel of this.#panels) {
-      const columns = this.#series.columns.slice(column, (column += panel.lines.length));
-      panel.draw(this.#series, columns, this.#interval, message);
+      const [first, end] = [column, (column += panel.lines.length)];
+      const [columns, peaks] = [this.#series.columns, this.#series.peaks].map((one) => one?.slice(first, end));
+      panel.draw(this.#series, columns, this.#interval, message, peaks);
     }
     const cores = (message.cores ?? []).map((value, index) => ({ name: String(index), value }));
     this.#cores.show(cores, causeOf(message, "cores"));

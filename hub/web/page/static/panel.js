@@ -11,6 +11,8 @@ const MOST_LINES = 8;
 export class Panel {
   /** The functions that read the values of its lines from a message. */
   lines;
+  /** The families that it shows. */
+  families;
   #figure;
   #definition;
   #family;
@@ -33,6 +35,7 @@ export class Panel {
     this.#figure = figure;
     this.#definition = definition;
     this.#family = families[0];
+    this.families = families;
     this.#hint = element("small", {}, hint);
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
@@ -57,12 +60,12 @@ export class Panel {
   }
 
   /** Draw the values so far; see `Chart.draw`. The message is the newest. */
-  draw(series, columns, interval, message) {
+  draw(series, columns, interval, message, peaks) {
     const { families, hint } = this.#definition;
     if (hint) this.#hint.textContent = hint(message);
     if (this.#named < this.#members.length) this.#nameLines();
     this.#devices?.show();
-    this.#chart.draw(series, columns, interval);
+    this.#chart.draw(series, columns, interval, peaks);
     const causes = families.flatMap((family) => [...causesOf(message, family)]);
     const texts = causes.map(([member, cause]) => (member ? `${member}: ${cause}` : cause));
     this.#chart.note(texts.join("; "));

@@ -1,0 +1,199 @@
+"""What the live page's charts draw, read from their geometry in a real browser."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.async_api import Page
+
+from hub import Settings
+from tests.end_to_end.test_live_page import (
+    PADDING,
+    Interfaces,
+    line,
+    live,
+    made_up_hub,
+    points,
+    shown,
+)
+from tests.support.browser import eventually, needs_chromium, open_page
+from tests.support.past import kept_snapshots
+from tests.support.servers import start_hub, surviving
+
+pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser")]
+
+QUICK: Final = Settings(interval=0.1)
+HISTORY: Final = "/api/system/metrics/history"
+
+
+class Spiky:
+    """A load that is steady, but for those ticks that it is told of."""
+
+    def __init__(self, steady: float = 10.0, height: float = 90.0) -> None:
+        self._steady = steady
+        self._height = height
+        self._spikes = 0
+
+    def spike(self) -> None:
+        """Be high for one tick."""
+        self._spikes += 1
+
+    def collect(self) -> float:
+        if not self._spikes:
+            return self._steady
+        self._spikes -= 1
+        return self._height
+
+
+def corners(path: str) -> list[tuple[float, float]]:
+    """Return the corners of a path of straight lines, in pixels."""
+    return [(int(x) / 10, int(y) / 10) for x, y in re.findall(r"[ML](-?\d+),(-?\d+)", path)]
+
+
+def heights(path: str) -> list[float]:
+    """Return all heights that a path goes through, in pixels from the top."""
+    return [int(y) / 10 for y in re.findall(r"[,V](-?\d+)", path)]
+
+
+async def path_of(page: Page, selector: str) -> str:
+    return await page.locator(selector).first.get_attribute("d") or ""
+
+
+async def share(page: Page, y: float, chart: str = "cpu") -> float:
+    """Return what share of a chart's scale a height is."""
+    box = await page.locator(f"#{chart} svg").bounding_box()
+    assert box is not None
+    above, below = PADDING
+    return (box["height"] - below - y) / (box["height"] - above - below)
+
+
+# Peaks
+
+
+async def test_a_spike_has_its_height_in_a_long_range_and_the_mean_has_not() -> None:
+    """Both one of the past and one that the page sees live."""
+    cpu = Spiky()
+    hub = made_up_hub(QUICK, cpu=cpu.collect)
+
+    async def bands() -> list[tuple[float, float]]:
+        return corners(await path_of(page, "#cpu .band-1"))
+
+    async def kept() -> int:
+        return len(kept_snapshots(hub, 60))
+
+    async with hub.lifespan(), surviving(hub) as port:
+        await eventually(kept, lambda count: count > 12)
+        cpu.spike()
+        await eventually(kept, lambda count: count > 40)
+        async with open_page(f"http://127.0.0.1:{port}/?range=10m") as page:
+            await live(page)
+            await eventually(bands, bool)
+            past = await path_of(page, "#cpu .band-1")
+            assert await share(page, min(heights(past))) == pytest.approx(0.9, abs=0.01)
+            mean = await share(page, min(heights(await line(page))))
+            assert mean < 0.5
+            places = [x for x, y in corners(past) if y == min(heights(past))]
+            assert len(places) == 1
+            await page.reload()
+            await live(page)
+            cpu.spike()
+
+            async def high() -> list[float]:
+                found = await bands()
+                return sorted({x for x, y in found if y == min(heights(past))})
+
+            await eventually(high, lambda found: len(found) == 2)
+
+
+async def test_the_short_range_has_no_bands_and_draws_each_value() -> None:
+    cpu = Spiky()
+    async with shown(made_up_hub(QUICK, cpu=cpu.collect)) as page:
+        cpu.spike()
+
+        async def highest() -> float:
+            return await share(page, min(heights(await line(page)), default=999))
+
+        await eventually(highest, lambda found: found == pytest.approx(0.9, abs=0.01))
+        assert not await path_of(page, "#cpu .band-1")
+
+
+async def test_the_past_in_buckets_and_the_feed_join_without_gap_and_without_duplicate() -> None:
+    hub = made_up_hub(QUICK, interfaces=Interfaces(eth0=5))
+
+    async def kept() -> int:
+        return len(kept_snapshots(hub, 60))
+
+    async with hub.lifespan(), surviving(hub) as port:
+        await eventually(kept, lambda count: count > 60)
+        async with open_page(f"http://127.0.0.1:{port}/") as page:
+            await live(page)
+            asked: list[str] = []
+            sockets: list[str] = []
+            page.on("request", lambda one: asked.append(one.url) if HISTORY in one.url else None)
+            page.on("websocket", lambda one: sockets.append(one.url))
+            await page.get_by_text("10 min").click()
+            await live(page)
+
+            async def drawn() -> list[float]:
+                return points(await line(page))
+
+            before = await eventually(drawn, lambda found: len(found) > 4)
+            await eventually(drawn, lambda found: len(found) > len(before) + 3)
+            path = await line(page)
+        queries = [parse_qs(urlsplit(url).query) for url in asked]
+        assert sorted(one["aggregate"][0] for one in queries) == ["max", "mean"]
+        (query,) = [parse_qs(urlsplit(url).query) for url in sockets]
+        assert "since" in query
+        assert "interval" not in query
+    assert path.count("M") == 1
+    steps = [later - earlier for earlier, later in itertools.pairwise(points(path))]
+    assert all(0 < step < 3 for step in steps), steps
+
+
+async def fold(page: Page, script: str) -> Any:  # noqa: ANN401 # whatever the script returns
+    return await page.evaluate(
+        f"""async () => {{
+            const {{ Series }} = await import("./static/series.js");
+            const at = (second) => new Date(Date.UTC(2026, 0, 1) + 1000 * second).toISOString();
+            const series = new Series([({{ value }}) => value], 60, 5);
+            const add = (second, value) => series.add({{ timestamp: at(second), value }});
+            {script}
+            const seconds = series.times.map((time) => (time - Date.UTC(2026, 0, 1)) / 1000);
+            return {{ seconds, means: series.columns[0], peaks: series.peaks[0] }};
+        }}"""
+    )
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with start_hub() as server:
+        yield f"http://127.0.0.1:{server.port}/"
+
+
+async def test_values_are_folded_into_the_mean_and_the_highest_of_each_bucket(url: str) -> None:
+    async with open_page(url) as page:
+        found = await fold(page, "[1, 2, 9, null, 4, 7].forEach((value, at) => add(at, value));")
+    assert found == {"seconds": [4, 5], "means": [4, 7], "peaks": [9, 7]}
+
+
+async def test_the_first_live_value_is_not_folded_into_a_bucket_of_the_past(url: str) -> None:
+    past = "[{ timestamp: at(4), value: %d }, { timestamp: at(9), value: %d }]"
+    script = f"""series.load({{ means: {past % (1, 2)}, peaks: {past % (3, 4)} }});
+    add(9.5, 6);
+    add(10, 8);"""
+    async with open_page(url) as page:
+        found = await fold(page, script)
+    assert found["seconds"] == [4, 9, 9.5, 10]
+    assert (found["means"], found["peaks"]) == ([1, 2, 6, 8], [3, 4, 6, 8])
+
+
+async def test_where_the_clock_is_set_back_a_new_bucket_begins(url: str) -> None:
+    async with open_page(url) as page:
+        found = await fold(page, "add(20, 1); add(21, 2); add(26, 3); add(20.5, 8); add(22, 4);")
+    assert found["seconds"] == [22]
+    assert (found["means"], found["peaks"]) == ([6], [8])
