@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from hub import Settings
 from tests.end_to_end.test_live_page import (
@@ -197,3 +197,50 @@ async def test_where_the_clock_is_set_back_a_new_bucket_begins(url: str) -> None
         found = await fold(page, "add(20, 1); add(21, 2); add(26, 3); add(20.5, 8); add(22, 4);")
     assert found["seconds"] == [22]
     assert (found["means"], found["peaks"]) == ([6], [8])
+
+
+# Reading all charts at one time
+
+
+CURSORS: Final = """() => [...document.querySelectorAll("figure.chart")]
+    .filter((figure) => figure.checkVisibility())
+    .map((figure) => {
+        const cursor = figure.querySelector(".cursor");
+        const seen = cursor.getAttribute("visibility") === "visible";
+        const { width } = figure.querySelector("svg").getBoundingClientRect();
+        const place = (cursor.getAttribute("x1") - 60) / (width - 66);
+        return [seen, place, figure.querySelector(".time").textContent];
+    })"""
+
+
+async def test_the_pointer_over_one_chart_reads_all_of_them(url: str) -> None:
+    async with open_page(url) as page:
+        await live(page)
+        await eventually(lambda: line(page), lambda path: len(points(path)) > 3)
+        await page.locator("#load svg").hover()
+        found = await page.evaluate(CURSORS)
+        assert len(found) > 6
+        assert all(seen for seen, _, _ in found)
+        assert [place for _, place, _ in found] == pytest.approx([found[0][1]] * len(found))
+        assert len({time for _, _, time in found}) == 1
+        await page.keyboard.press("Escape")
+        assert not any(seen or time for seen, _, time in await page.evaluate(CURSORS))
+
+
+async def test_arrow_keys_in_one_chart_read_all_of_them_at_that_time() -> None:
+    clock = iter(range(10_000))
+    hub = made_up_hub(QUICK, cpu=lambda: float(next(clock) % 100), memory=lambda: 25.0)
+    async with shown(hub) as page:
+        await eventually(lambda: line(page), lambda path: len(points(path)) > 12)
+        await hub.stop()
+        await page.locator("#memory").focus()
+        newest = await page.locator("#cpu dd").first.inner_text()
+        for _ in range(5):
+            await page.keyboard.press("ArrowLeft")
+        at_that_time = await page.locator("#cpu dd").first.inner_text()
+        assert float(newest.split()[0]) - float(at_that_time.split()[0]) == pytest.approx(5, abs=1)
+        found = await page.evaluate(CURSORS)
+        assert all(seen for seen, _, _ in found)
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#cpu dd").first).to_have_text(newest)
+        assert not any(seen for seen, _, _ in await page.evaluate(CURSORS))

@@ -3,8 +3,10 @@
  *
  * It draws the values of a `Series` on demand. However many values there are, a line has at most
  * four points for each column of pixels: its first, lowest, highest and last value, which looks the
- * same. With a pointer or the arrow keys the user reads the values at one time.
+ * same. With a pointer or the arrow keys the user reads the values at one time, in all charts that
+ * share a crosshair.
  */
+import { Crosshair } from "./crosshair.js";
 import { indexAfter, indexNearest } from "./series.js";
 
 const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
@@ -38,7 +40,7 @@ export class Chart {
   #grid = svg("g", { class: "grid" });
   #scale = svg("g", { class: "scale" });
   #cursorLine = svg("line", { class: "cursor", visibility: "hidden" });
-  #cursor = null;
+  #crosshair;
   #size = { width: 0, height: 0 };
   #drawnScale = "";
   #lastDraw = null;
@@ -50,8 +52,10 @@ export class Chart {
    * @param {(value: number) => string} options.format turns a value into text
    * @param {number} [options.max] the top of the scale; by default it follows the values
    * @param {boolean} [options.stacked] whether its values are parts of a whole, each on those before
+   * @param {Crosshair} [options.crosshair] shared with other charts; by default it has its own
    */
-  constructor(figure, { labels, format, max, stacked = false }) {
+  constructor(figure, { labels, format, max, stacked = false, crosshair = new Crosshair() }) {
+    this.#crosshair = crosshair;
     this.#figure = figure;
     this.#format = format;
     this.#max = max;
@@ -151,28 +155,23 @@ export class Chart {
     const heading = this.#figure.querySelector("h2").textContent;
     set(this.#figure, { tabindex: 0, "aria-label": `${heading}; the arrow keys read its values` });
     this.#svg.addEventListener("pointermove", ({ offsetX }) => {
-      this.#setCursor((offsetX - MARGIN.left) / plotWidth(this.#size.width));
+      this.#crosshair.move((offsetX - MARGIN.left) / plotWidth(this.#size.width));
     });
-    this.#svg.addEventListener("pointerleave", () => this.#setCursor(null));
-    this.#figure.addEventListener("blur", () => this.#setCursor(null));
+    this.#svg.addEventListener("pointerleave", () => this.#crosshair.move(null));
+    this.#figure.addEventListener("blur", () => this.#crosshair.move(null));
+    this.#crosshair.addEventListener("change", () => this.#size.width && this.#lastDraw && this.#showValues());
     this.#figure.addEventListener("keydown", (event) => this.#onKeyDown(event));
   }
 
   #onKeyDown(event) {
     if (event.target !== this.#figure) return; // but a list inside it
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
-    if (event.key === "Escape") return this.#setCursor(null);
     if (!(event.key in steps) || !this.#lastDraw) return;
     event.preventDefault();
     const { series, interval } = this.#lastDraw;
     const step = (1000 * interval) / (series.end - series.start);
-    this.#setCursor((this.#cursor ?? 1) + steps[event.key] * step);
+    this.#crosshair.move((this.#crosshair.at ?? 1) + steps[event.key] * step);
     this.#announcement.textContent = this.#svg.getAttribute("aria-label");
-  }
-
-  #setCursor(fraction) {
-    this.#cursor = fraction === null ? null : Math.min(1, Math.max(0, fraction));
-    this.#redraw();
   }
 
   #redraw() {
@@ -181,21 +180,23 @@ export class Chart {
     this.draw(series, columns, interval, peaks);
   }
 
-  /** Show the values under the cursor, or the newest ones. */
+  /** Show the values at the crosshair, or the newest ones. */
   #showValues() {
     const { series, columns, peaks } = this.#lastDraw;
-    const time = this.#cursor === null ? series.end : series.start + this.#cursor * (series.end - series.start);
+    if (series.end === null) return;
+    const { at } = this.#crosshair;
+    const time = series.start + (at ?? 1) * (series.end - series.start);
     const index = indexNearest(series.times, time);
     const values = columns.map((column) => column[index]);
     values.forEach((value, line) => {
-      const peak = this.#cursor === null ? null : peaks?.[line][index];
+      const peak = at === null ? null : peaks?.[line][index];
       this.#readings[line].textContent = this.#reading(value, peak);
     });
     this.#showCursor();
     const clock = CLOCK.format(series.times[index]);
     const texts = this.#shown.map((line) => `${this.#labels[line]} ${this.#readings[line].textContent}`);
     this.#svg.setAttribute("aria-label", `At ${clock}: ${texts.join(", ")}`);
-    this.#time.textContent = this.#cursor === null ? "" : clock;
+    this.#time.textContent = at === null ? "" : clock;
   }
 
   /** Write a value, and how high it went if that reads otherwise. */
@@ -207,9 +208,10 @@ export class Chart {
 
   #showCursor() {
     const line = this.#cursorLine;
-    line.setAttribute("visibility", this.#cursor === null ? "hidden" : "visible");
-    if (this.#cursor === null) return;
-    const x = MARGIN.left + this.#cursor * plotWidth(this.#size.width);
+    const { at } = this.#crosshair;
+    line.setAttribute("visibility", at === null ? "hidden" : "visible");
+    if (at === null) return;
+    const x = MARGIN.left + at * plotWidth(this.#size.width);
     set(line, { x1: x, x2: x, y1: MARGIN.top, y2: this.#size.height - MARGIN.bottom });
   }
 

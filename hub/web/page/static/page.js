@@ -2,6 +2,7 @@
 import { Bars } from "./bars.js";
 import { element } from "./chart.js";
 import { CHARTS, customChart } from "./charts.js";
+import { Crosshair } from "./crosshair.js";
 import { bytes, celsius, duration, percent, share } from "./format.js";
 import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, awaitOffer, fetchOffer, request } from "./offer.js";
@@ -49,6 +50,7 @@ class Page {
   #status;
   #catalog;
   #panels;
+  #crosshair = new Crosshair();
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
   #storage = new Storage(() => sessionStorage);
   #token = this.#storage.recall("token");
@@ -217,7 +219,8 @@ class Page {
       }
       figure.hidden &&= !kept("chart");
       const hint = contained.includes(family) ? "of the container" : "";
-      return [new Panel(figure, chart, { hint, devices: chart.devices && this.#deviceOptions(chart) })];
+      const devices = chart.devices && this.#deviceOptions(chart);
+      return [new Panel(figure, chart, { hint, devices, crosshair: this.#crosshair })];
     });
   }
 
@@ -237,7 +240,7 @@ class Page {
       const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
       byId("charts").append(figure);
       const unit = this.#catalog.units[name];
-      return new Panel(figure, customChart(name, unit), { hint: unit });
+      return new Panel(figure, customChart(name, unit), { hint: unit, crosshair: this.#crosshair });
     });
   }
 

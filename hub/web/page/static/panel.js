@@ -28,8 +28,9 @@ export class Panel {
    * @param {object} options
    * @param {string} [options.hint] stands beside the heading
    * @param {object} [options.devices] see `DeviceList`; for charts whose device may be chosen
+   * @param {Crosshair} [options.crosshair] see `Chart`
    */
-  constructor(figure, definition, { hint = "", devices }) {
+  constructor(figure, definition, { hint = "", devices, crosshair }) {
     const { families, lines = {}, each, format, max, stacked } = definition;
     const heading = figure.querySelector("h2");
     this.#figure = figure;
@@ -39,7 +40,7 @@ export class Panel {
     this.#hint = element("small", {}, hint);
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
-    this.#chart = new Chart(figure, { labels, format, max, stacked });
+    this.#chart = new Chart(figure, { labels, format, max, stacked, crosshair });
     this.lines = each ? this.#memberLines(definition) : this.#deviceLines(Object.values(lines));
     if (devices) this.#devices = new DeviceList(heading, devices);
   }
