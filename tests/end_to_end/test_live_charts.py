@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 from hub import Settings
 from tests.end_to_end.test_live_page import (
     PADDING,
+    UNKNOWN,
     Interfaces,
     line,
     live,
@@ -149,7 +150,7 @@ async def test_the_past_in_buckets_and_the_feed_join_without_gap_and_without_dup
         assert sorted(one["aggregate"][0] for one in queries) == ["max", "mean"]
         (query,) = [parse_qs(urlsplit(url).query) for url in sockets]
         assert "since" in query
-        assert "interval" not in query
+        assert query["interval"] == ["0.1"]
     assert path.count("M") == 1
     steps = [later - earlier for earlier, later in itertools.pairwise(points(path))]
     assert all(0 < step < 3 for step in steps), steps
@@ -244,3 +245,71 @@ async def test_arrow_keys_in_one_chart_read_all_of_them_at_that_time() -> None:
         await page.keyboard.press("Escape")
         await expect(page.locator("#cpu dd").first).to_have_text(newest)
         assert not any(seen for seen, _, _ in await page.evaluate(CURSORS))
+
+
+# The scale
+
+
+async def labels(page: Page, chart: str) -> list[str]:
+    """Return the labels of a chart's scale of values, from the top."""
+    found = page.locator(f"#{chart} .scale text[text-anchor=end]")
+    return [text for text in await found.all_text_contents() if text != "now"][::-1]
+
+
+async def test_a_peak_that_has_left_the_window_does_not_hold_the_scale(url: str) -> None:
+    script = """async () => {
+        const [{ Chart }, { Series }] = await Promise.all(
+            ["./static/chart.js", "./static/series.js"].map((name) => import(name)));
+        const figure = document.querySelector("#cpu");
+        figure.id = "own";
+        figure.replaceChildren(Object.assign(document.createElement("h2"), { textContent: "x" }));
+        const chart = new Chart(figure, { labels: ["x"], format: (value) => value.toFixed(0) });
+        const series = new Series([({ value }) => value], 60);
+        const tops = [];
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        for (let second = 0; second < 63; second += 1) {
+            const timestamp = new Date(Date.UTC(2026, 0, 1) + 1000 * second).toISOString();
+            series.add({ timestamp, value: second === 1 ? 1000 : 3 });
+            chart.draw(series, series.columns, 1);
+            const texts = [...figure.querySelectorAll(".scale text")].map((one) => one.textContent);
+            tops.push(Math.max(...texts.map(Number).filter((value) => value >= 0)));
+        }
+        return tops;
+    }"""
+    async with open_page(url) as page:
+        await live(page)
+        tops = await page.evaluate(script)
+    assert tops[1:62] == [1000] * 61
+    assert tops[62] == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"), [(0, "B/s"), (7, "kB/s"), (900, "kB/s"), (1300, "kB/s"), (45_000, "kB/s")]
+)
+async def test_the_labels_of_a_scale_have_one_unit_and_even_decimals(value: int, unit: str) -> None:
+    hub = made_up_hub(QUICK, interfaces=Interfaces(eth0=value))
+    async with shown(hub) as page:
+        await expect(page.locator("#network dd").first).not_to_have_text(UNKNOWN)
+        found = await labels(page, "network")
+    assert 2 <= len(found) <= 6
+    figures, units = zip(*(label.split() for label in found), strict=True)
+    assert len(set(units)) == 1, found
+    assert len({len(figure.partition(".")[2]) for figure in figures}) == 1, found
+    assert unit[-3:] == units[0][-3:]
+    if units[0] == "B/s":
+        assert all(figure.isdigit() for figure in figures)
+
+
+async def test_scales_end_at_whole_steps(url: str) -> None:
+    ends = [(0, 1), (0, 0.3), (0, 4.2), (0, 7), (0, 11), (0, 100), (0, 101), (-40, 5), (-3e6, 8e6)]
+    script = """async (ends) => {
+        const { scaleOf } = await import("./static/scale.js");
+        return ends.map(([low, high]) => scaleOf(low, high));
+    }"""
+    async with open_page(url) as page:
+        scales = await page.evaluate(script, ends)
+    for (low, high), scale in zip(ends, scales, strict=True):
+        assert scale["low"] <= low < high <= scale["high"] + 1e-9
+        assert 3 <= len(scale["ticks"]) <= 6
+        assert 0 in scale["ticks"]
+    assert [scale["high"] for scale in scales[:7]] == pytest.approx([1, 0.3, 5, 8, 15, 100, 150])

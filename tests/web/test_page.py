@@ -17,10 +17,8 @@ from tests.support.servers import ServerProcess, serve_here, start_hub
 
 PARTS: Final = (
     *("page.css", "page.js", "panel.js", "chart.js", "charts.js", "devices.js", "bars.js"),
-    *("format.js", "series.js", "past.js", "crosshair.js", "chart.css", "metrics-feed.js", "offer.js", "storage.js"),
-    "status.js",
-    "look.js",
-    "tab.js",
+    *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js", "status.js"),
+    *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 

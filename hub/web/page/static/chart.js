@@ -7,10 +7,10 @@
  * share a crosshair.
  */
 import { Crosshair } from "./crosshair.js";
+import { highest, scaleOf } from "./scale.js";
 import { indexAfter, indexNearest } from "./series.js";
 
 const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
-const ROWS = 4;
 const LOW = 100; // pixels of height below which the scale has but its ends
 const COLUMN_WIDTH = 75;
 
@@ -24,6 +24,7 @@ export class Chart {
   #labels;
   #format;
   #max;
+  #least;
   #stacked;
   #svg;
   #lines;
@@ -49,16 +50,19 @@ export class Chart {
    * @param {HTMLElement} figure has a heading; the chart is added to it
    * @param {object} options
    * @param {string[]} options.labels the names of its lines, up to eight; see `rename`
-   * @param {(value: number) => string} options.format turns a value into text
+   * @param {(value: number, scale?: object) => string} options.format turns a value into text; for
+   *   the labels of a scale it is given that, see `scaleOf`
    * @param {number} [options.max] the top of the scale; by default it follows the values
+   * @param {number} [options.least] what the top is at least
    * @param {boolean} [options.stacked] whether its values are parts of a whole, each on those before
    * @param {Crosshair} [options.crosshair] shared with other charts; by default it has its own
    */
-  constructor(figure, { labels, format, max, stacked = false, crosshair = new Crosshair() }) {
+  constructor(figure, { labels, format, max, least = 1, stacked = false, crosshair = new Crosshair() }) {
     this.#crosshair = crosshair;
     this.#figure = figure;
     this.#format = format;
     this.#max = max;
+    this.#least = least;
     this.#stacked = stacked;
     this.#seen = labels.map(() => false);
     this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
@@ -106,14 +110,16 @@ export class Chart {
     const { width, height } = this.#size;
     if (!width || series.end === null) return;
     const heights = this.#stacked ? stack(columns) : columns;
-    const max = this.#max ?? roundUp(highest((!this.#stacked && peaks) || heights));
     const { start, end } = series;
+    const first = indexAfter(series.times, start - 1);
+    const top = this.#max ?? Math.max(this.#least, highest((!this.#stacked && peaks) || heights, first));
+    const range = scaleOf(0, top);
     const bottom = height - MARGIN.bottom;
     const perMillisecond = plotWidth(width) / (end - start);
-    const perUnit = (bottom - MARGIN.top) / max;
+    const perUnit = (bottom - MARGIN.top) / (range.high - range.low);
     const x = (time) => MARGIN.left + (time - start) * perMillisecond;
-    const y = (value) => bottom - value * perUnit;
-    const scale = { first: indexAfter(series.times, start - 1), x, y, gap: 1000 * GAP * interval, bottom };
+    const y = (value) => bottom - (value - range.low) * perUnit;
+    const scale = { first, x, y, gap: 1000 * GAP * interval, bottom };
     const traces = heights.map((values) => trace(series.times, values, scale));
     traces.forEach(({ line, area }, index) => {
       this.#lines[index].setAttribute("d", line);
@@ -122,7 +128,7 @@ export class Chart {
     this.#bands.forEach((band, line) => {
       band.setAttribute("d", peaks ? bandTrace(series.times, columns[line], peaks[line], scale) : "");
     });
-    this.#drawScale(max, end - start);
+    this.#drawScale(range, y, end - start);
     this.#showValues();
   }
 
@@ -202,7 +208,7 @@ export class Chart {
   /** Write a value, and how high it went if that reads otherwise. */
   #reading(value, peak) {
     if (value === null) return "–";
-    const [mean, highest] = [value, peak ?? value].map(this.#format);
+    const [mean, highest] = [value, peak ?? value].map((one) => this.#format(one));
     return mean === highest ? mean : `${mean}, max ${highest}`;
   }
 
@@ -216,19 +222,19 @@ export class Chart {
   }
 
   /** Draw the grid and its labels, unless they are drawn already. */
-  #drawScale(max, milliseconds) {
+  #drawScale(range, y, milliseconds) {
     const { width, height } = this.#size;
-    const drawn = [max, milliseconds, width, height].join();
+    const drawn = [range.low, range.high, milliseconds, width, height].join();
     if (drawn === this.#drawnScale) return;
     this.#drawnScale = drawn;
-    const bottom = height - MARGIN.bottom;
-    const rows = fractions(height < LOW ? 1 : ROWS).map((part) => ({ part, y: bottom - part * (bottom - MARGIN.top) }));
+    const ticks = height < LOW ? [range.low, range.high] : range.ticks;
+    const rows = ticks.map((value) => ({ value, y: y(value) }));
     const columns = fractions(width < 5 * COLUMN_WIDTH ? 2 : 4).map((part) => ({ part, x: MARGIN.left + part * plotWidth(width) }));
     this.#grid.replaceChildren(
       ...rows.map(({ y }) => svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y })),
     );
     this.#scale.replaceChildren(
-      ...rows.map(({ part, y }) => text(this.#format(part * max), MARGIN.left - 6, y + 4, "end")),
+      ...rows.map(({ value, y }) => text(this.#format(value, range), MARGIN.left - 6, y + 4, "end")),
       ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds), x, height - 4, anchor(part))),
     );
   }
@@ -346,18 +352,6 @@ function stack(columns) {
     columns.forEach((column, line) => sums[line].push(missing ? null : (sum += column[index])));
   }
   return sums;
-}
-
-function highest(columns) {
-  let found = 0;
-  for (const column of columns) for (const value of column) if (value > found) found = value;
-  return found;
-}
-
-/** Round up to a top of the scale: 1, 2, 4 or 8 times a power of ten, at least 1. */
-function roundUp(value) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return (([1, 2, 4, 8].find((factor) => factor * power >= value) ?? 10) * power);
 }
 
 function plotWidth(width) {

@@ -4,10 +4,13 @@ import { bytes, bytesPerSecond, milliseconds, number, percent } from "./format.j
 /** What processors spend their time with. What is left is idle. */
 const MODES = ["user", "system", "nice", "iowait", "irq", "steal"];
 
+/** The least top of a scale of bytes: from there on, all steps are whole bytes. */
+const WHOLE_BYTES = 5;
+
 /**
  * The charts, by the id of their figure:
  *   families  that it needs
- *   format, max, stacked  see `Chart`
+ *   format, max, least, stacked  see `Chart`
  *   lines     reads the value of each line from a message, by the line's name
  *   each      instead, where each member of the family has a line: reads its value from the member
  *   devices   where the family's devices stand in it, of which one may be chosen
@@ -46,6 +49,7 @@ export const CHARTS = {
   network: {
     families: ["network"],
     format: bytesPerSecond,
+    least: WHOLE_BYTES,
     devices: "interfaces",
     lines: {
       received: (m) => m.network?.received_bytes_per_second,
@@ -55,6 +59,7 @@ export const CHARTS = {
   disk_io: {
     families: ["disk_io"],
     format: bytesPerSecond,
+    least: WHOLE_BYTES,
     devices: "devices",
     lines: {
       read: (m) => m.disk_io?.read_bytes_per_second,
@@ -81,6 +86,7 @@ export const CHARTS = {
   process_memory: {
     families: ["process"],
     format: bytes,
+    least: WHOLE_BYTES,
     lines: { resident: (m) => m.process?.rss_bytes },
   },
   process_lag: {
@@ -93,7 +99,8 @@ export const CHARTS = {
 /** Describe the chart of a family that an embedding application has added to the feed. */
 export function customChart(name, unit) {
   const format = { bytes, percent }[unit] ?? number;
-  return { families: [name], format, each: (member) => (typeof member === "number" ? member : null) };
+  const least = format === bytes ? WHOLE_BYTES : undefined;
+  return { families: [name], format, least, each: (member) => (typeof member === "number" ? member : null) };
 }
 
 /** Return how much of the memory that a container may have it uses, in percent. */

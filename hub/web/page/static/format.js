@@ -1,11 +1,14 @@
-/** How the page writes figures. Each function turns a number into text with its unit. */
+/**
+ * How the page writes figures. Each function turns a number into text with its unit. Those of charts
+ * are given the scale for its labels, see `scaleOf`: all of these have the same unit and decimals.
+ */
 
-export const number = (value) => String(+value.toPrecision(3));
-export const percent = (value) => `${value.toFixed(value && value < 10 ? 1 : 0)} %`;
-export const celsius = (value) => `${Math.round(value)} °C`;
-export const milliseconds = (value) => `${number(value)} ms`;
-export const bytes = (value) => amount(value).join(" ");
-export const bytesPerSecond = (value) => `${bytes(value)}/s`;
+export const number = (value, scale) => (scale ? even(value, scale.step) : String(+value.toPrecision(3)));
+export const percent = (value, scale) => `${scale ? even(value, scale.step) : value.toFixed(value && value < 10 ? 1 : 0)} %`;
+export const celsius = (value, scale) => `${scale ? even(value, scale.step) : Math.round(value)} °C`;
+export const milliseconds = (value, scale) => `${number(value, scale)} ms`;
+export const bytes = (value, scale) => amount(value, scale).join(" ");
+export const bytesPerSecond = (value, scale) => `${bytes(value, scale)}/s`;
 
 /** Write a part of a whole, both in bytes, as in "12 of 100 GB". */
 export function share(part, whole) {
@@ -22,7 +25,14 @@ export function duration(seconds) {
   return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
 }
 
-function amount(value) {
-  const power = Math.min(4, Math.floor(Math.log10(Math.max(value, 1)) / 3));
-  return [number(value / 1000 ** power), ["B", "kB", "MB", "GB", "TB"][power]];
+function amount(value, scale) {
+  const greatest = scale ? Math.max(scale.high, -scale.low) : value;
+  const power = Math.min(4, Math.floor(Math.log10(Math.max(greatest, 1)) / 3));
+  const unit = ["B", "kB", "MB", "GB", "TB"][power];
+  return [number(value / 1000 ** power, scale && { step: scale.step / 1000 ** power }), unit];
+}
+
+/** Write a multiple of a step with as many decimals as the step has. */
+function even(value, step) {
+  return value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
 }

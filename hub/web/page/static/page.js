@@ -161,6 +161,7 @@ class Page {
     this.#feed = new MetricsFeed({
       metrics: this.#families(),
       devices: this.#devices(),
+      interval,
       partial: true,
       token: this.#token,
       ...(series.since ? { since: series.since } : { history: Math.min(seconds, history) }),
