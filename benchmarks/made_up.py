@@ -128,7 +128,7 @@ def families() -> dict[str, Metric]:
 
 def at_rest(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     """Return the names of those that are always sampled."""
-    return tuple(name for name, metric in metrics.items() if metric.at_rest() is not None)
+    return tuple(name for name, metric in metrics.items() if metric.resting is not None)
 
 
 def snapshots(of: Machine, names: Collection[str]) -> Iterator[Snapshot]:

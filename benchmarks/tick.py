@@ -45,7 +45,7 @@ class _Stopwatch:
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._begun: list[tuple[str, float]] = []
-        families = (rest for metric in metrics if (rest := metric.at_rest()) is not None)
+        families = (rest for metric in metrics if (rest := metric.resting) is not None)
         # The last one has nothing to do: where it begins, all is over.
         self.metrics = [self._noted(one) for one in (*families, Metric(_END, int))]
 

@@ -45,8 +45,7 @@ from benchmarks.wire import (
 from hub import Hub
 from hub.feed.query import FEED, parse
 from hub.sampling.metric import Kind, Metric
-from hub.sampling.reading import MOST_MEMBERS
-from hub.sampling.snapshot import DeviceDeltas
+from hub.sampling.snapshot import MOST_MEMBERS, DeviceDeltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

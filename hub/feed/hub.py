@@ -121,7 +121,7 @@ class Hub:
     def demand(self) -> Sequence[Metric]:
         """Return the families that any view wants, and what the history always has of others."""
         wanted = self._channels.wanted
-        sampled = (m if m.name in wanted else m.at_rest() for m in self._catalog.metrics)
+        sampled = (m if m.name in wanted else m.resting for m in self._catalog.metrics)
         return [metric for metric in sampled if metric is not None]
 
     def statistics(self) -> HubStatistics:

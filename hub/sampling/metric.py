@@ -105,6 +105,8 @@ class Metric:
     totals: Callable[[], Totals] | None = None
     rule: Schema = field(init=False, repr=False, compare=False)
     """The schema, to hold values to it."""
+    resting: Metric | None = field(init=False, repr=False, compare=False)
+    """What is sampled of it while no client asks: all, less, or nothing."""
 
     def __post_init__(self) -> None:
         found = _NAME.fullmatch(self.name)
@@ -114,6 +116,7 @@ class Metric:
         if self.name in _RESERVED:
             raise InvalidValue("metric name", f"none of {', '.join(sorted(_RESERVED))}", self.name)
         object.__setattr__(self, "rule", Schema(self.schema))
+        object.__setattr__(self, "resting", self._at_rest())
 
     @property
     def has_members(self) -> bool:
@@ -125,8 +128,9 @@ class Metric:
         """Whether it is what is sampled of another while no client asks, and not all of that."""
         return self.unasked is not None and self.collect is self.unasked
 
-    def at_rest(self) -> Metric | None:
-        """Return what is sampled of it while no client asks: all, less, or nothing."""
+    def _at_rest(self) -> Metric | None:
         if not self.always:
             return None
-        return self if self.unasked is None else replace(self, collect=self.unasked)
+        if self.unasked is None or self.is_at_rest:
+            return self
+        return replace(self, collect=self.unasked)

@@ -157,16 +157,25 @@ class ProcessorMeter(_Meter):
 class MachineMeter(_Meter):
     """How busy all processors together were. For its arguments see ``_Meter``."""
 
+    def __init__(
+        self, read: Callable[[], Sequence[Any]] = _per_processor, root: Path = Path("/")
+    ) -> None:
+        super().__init__(read, root)
+        self._share = 0.0  # the last one
+
     def collect(self) -> float:
         """Return the busy share since the last reading, in percent.
 
-        It is that of the processors which were online at both ends; 0.0 if they have counted no
-        time since.
+        It is that of the processors which were online at both ends. Where two ticks follow each
+        other so closely that no time was counted in between, it is as it was, and 0.0 at first.
 
         Raises:
             RuntimeError: as ``ProcessorMeter.collect``.
         """
-        return _busy(self._growth().values())
+        growth = self._growth().values()
+        if any(seconds for counted in growth for seconds in counted.values()):
+            self._share = _busy(growth)
+        return self._share
 
 
 class ModeMeter(_Meter):
@@ -187,20 +196,26 @@ class ModeMeter(_Meter):
         # The most that each processor was seen to have counted, by its number and field.
         self._most: dict[int, dict[str, float]] = {}
         self._totals: Mapping[str, float] = {}  # by mode; a new one at every reading
+        self._shares: dict[str, float] = {}  # the last ones
 
     def collect(self) -> dict[str, float]:
         """Return the share of each mode since the last reading, in percent; in all 100.
 
-        It is that of the processors which were online at both ends.
+        It is that of the processors which were online at both ends. Where two ticks follow each
+        other so closely that no time was counted in between, the shares are as they were.
 
         Raises:
-            RuntimeError: no time was counted since; else as ``ProcessorMeter.collect``.
+            RuntimeError: no time was counted so far; else as ``ProcessorMeter.collect``.
         """
         spent = _by_mode(self._growth().values())
         total = sum(spent.values())
-        if total <= 0:
+        if total > 0:
+            self._shares = {
+                mode: min(100.0, 100.0 * seconds / total) for mode, seconds in spent.items()
+            }
+        if not self._shares:
             raise RuntimeError("no processor has counted any time since the last reading")
-        return {mode: min(100.0, 100.0 * seconds / total) for mode, seconds in spent.items()}
+        return dict(self._shares)
 
     def totals(self) -> dict[str, float]:
         """Return the seconds by mode that were counted up to the last reading; empty before it.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import psutil
 
@@ -17,6 +17,7 @@ from hub.sampling.own_process import OwnProcess
 from hub.sampling.pressure import pressure_stalls
 from hub.sampling.processes import SHOWN, ProcessTable
 from hub.sampling.processor import MachineMeter, ModeMeter, ProcessorMeter
+from hub.sampling.recent import Recent
 from hub.sampling.value import Precision, PrecisionByMember
 from hub.settings import Settings
 
@@ -36,12 +37,14 @@ def standard_metrics(
         settings: what an operator has chosen.
         lag: returns by how many seconds the event loop was late of late; called in any thread.
     """
-    group = ControlGroup(lambda: int(psutil.virtual_memory().total))
+    times: Recent[Sequence[Any]] = Recent(lambda: psutil.cpu_times(percpu=True))
+    memory = Recent(lambda: psutil.virtual_memory())  # noqa: PLW0108 # looked up at each call
+    group = ControlGroup(lambda: int(memory().total))
     gauges = (
-        *_of_container_or_host(settings.relative_to, group),
+        *_of_container_or_host(settings.relative_to, group, times, memory),
         _disk(settings.disk_path),
-        *_processors(),
-        *_memory(),
+        *_processors(times),
+        *_memory(memory),
         _pressure(),
         _container(group),
         _process(lag),
@@ -57,13 +60,18 @@ def missing_extras() -> dict[str, str]:
     return {} if gpu.is_installed() else {"gpu": "metrics-hub[gpu]"}
 
 
-def _of_container_or_host(relative_to: str, group: ControlGroup) -> Iterator[Metric]:
+def _of_container_or_host(
+    relative_to: str,
+    group: ControlGroup,
+    times: Recent[Sequence[Any]],
+    memory: Recent[Any],
+) -> Iterator[Metric]:
     """Iterate over the families that may be relative to the limits of a container."""
     forced, wanted = relative_to == "container", relative_to != "host"
     is_limited = forced or (wanted and _is_limited(group.cpu_limit))
-    yield _contained_cpu(group) if is_limited else _cpu()
+    yield _contained_cpu(group) if is_limited else _cpu(times)
     is_limited = forced or (wanted and _is_limited(group.memory_limit))
-    yield _contained_memory(group) if is_limited else _memory_percent()
+    yield _contained_memory(group) if is_limited else _memory_percent(memory)
 
 
 def _is_limited(limit: Callable[[], float | None]) -> bool:
@@ -73,8 +81,8 @@ def _is_limited(limit: Callable[[], float | None]) -> bool:
         return False
 
 
-def _cpu() -> Metric:
-    meter = MachineMeter()
+def _cpu(times: Recent[Sequence[Any]]) -> Metric:
+    meter = MachineMeter(times)
     text = "Use of all processors, in percent: the mean since the sample before."
     return _percentage("cpu", meter.collect, text, "system.cpu.utilization", prime=meter.prime)
 
@@ -92,10 +100,10 @@ def _contained_cpu(group: ControlGroup) -> Metric:
     )
 
 
-def _memory_percent() -> Metric:
+def _memory_percent(memory: Recent[Any]) -> Metric:
     return _percentage(
         "memory",
-        lambda: psutil.virtual_memory().percent,
+        lambda: memory().percent,
         "Memory in use, in percent.",
         "system.memory.utilization",
     )
@@ -150,8 +158,8 @@ def _used_space(path: str) -> float:
         raise OSError(error.errno, error.strerror) from None
 
 
-def _processors() -> Iterator[Metric]:
-    modes, cores = ModeMeter(), ProcessorMeter()
+def _processors(times: Recent[Sequence[Any]]) -> Iterator[Metric]:
+    modes, cores = ModeMeter(times), ProcessorMeter(times)
     yield Metric(
         "cpu_times",
         modes.collect,
@@ -187,7 +195,7 @@ def _processors() -> Iterator[Metric]:
     )
 
 
-def _memory() -> Iterator[Metric]:
+def _memory(memory: Recent[Any]) -> Iterator[Metric]:
     yield _percentage(
         "swap",
         lambda: psutil.swap_memory().percent,
@@ -196,7 +204,7 @@ def _memory() -> Iterator[Metric]:
     )
     yield Metric(
         "memory_bytes",
-        _memory_bytes,
+        lambda: {name: getattr(memory(), name) for name in _MEMORY_FIELDS},
         always=True,
         precision=Precision.WHOLE,
         description="Memory in bytes.",
@@ -204,11 +212,6 @@ def _memory() -> Iterator[Metric]:
         unit="bytes",
         convention="system.memory.usage",
     )
-
-
-def _memory_bytes() -> dict[str, int]:
-    memory = psutil.virtual_memory()
-    return {name: getattr(memory, name) for name in _MEMORY_FIELDS}
 
 
 def _pressure() -> Metric:

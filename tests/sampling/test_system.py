@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from hub.sampling.cgroup import ControlGroup
 from hub.sampling.collector import ThreadCollector
 from hub.sampling.metric import Kind, OneByOne
 from hub.sampling.reading import member_reading, members_reading, reading_of
+from hub.sampling.recent import Recent
 from hub.sampling.snapshot import DeviceDeltas, Failure, Reading, Snapshot
 from hub.sampling.system import standard_metrics
 from hub.sampling.value import Value
@@ -44,8 +46,8 @@ def value_of(metric: Metric) -> Value:
 
 def pass_time() -> None:
     """Wait until a processor has counted some time, which takes a hundredth of a second."""
-    before = psutil.cpu_times(percpu=True)
-    while psutil.cpu_times(percpu=True) == before:
+    before, begin = psutil.cpu_times(percpu=True), time.monotonic()
+    while psutil.cpu_times(percpu=True) == before or time.monotonic() < begin + Recent.SECONDS:
         continue
 
 
