@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import CloseReason, Hub, Settings, create_app
 from hub.sampling.system import standard_metrics
+from tests.end_to_end.test_live_page import assert_accessible, needs_axe
 from tests.support.browser import LOST, eventually, needs_chromium, open_page
 from tests.support.servers import DEADLINE, serve_here, surviving
 
@@ -404,7 +405,7 @@ async def test_one_chart_can_be_shown_alone() -> None:
         await expect(figure).to_have_count(1)
         await expect(figure).to_be_visible()
         await expect(page.locator("#pressure .scale")).to_contain_text("10 min")
-        for other in ("header", "#panels"):
+        for other in ("#range", "#panels", "footer"):
             await expect(page.locator(other)).to_be_hidden()
         size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
         assert await page.evaluate(size) == [500, 240]
@@ -453,3 +454,111 @@ async def test_only_pages_that_may_call_the_hub_have_its_charts_in_a_frame() -> 
                 async with open_page(url, expected=expected) as page:
                     chart = page.frame_locator("iframe").locator("#cpu")
                     await expect(chart).to_have_count(1 if allowed else 0)
+
+
+# Its colours, on screens and on paper
+
+
+PAPER: Final = "getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(245, 246, 248)", "rgb(20, 23, 27)"
+
+
+@pytest.mark.parametrize("script", ["", BLOCKED])
+async def test_the_user_chooses_the_colours_and_the_browser_keeps_them_where_it_may(
+    script: str,
+) -> None:
+    async with shown(Hub(QUICK), script=script, color_scheme="light") as page:
+        await live(page)
+        switch = page.get_by_label("Colours")
+        assert (await switch.input_value(), await page.evaluate(PAPER)) == ("auto", LIGHT)
+        await page.emulate_media(color_scheme="dark")
+        assert await page.evaluate(PAPER) == DARK
+        await switch.select_option("light")
+        assert await page.evaluate(PAPER) == LIGHT
+        await page.reload()
+        await live(page)
+        kept = ("auto", DARK) if script else ("light", LIGHT)
+        assert (await switch.input_value(), await page.evaluate(PAPER)) == kept
+        await switch.select_option("auto")
+        assert await page.evaluate(PAPER) == DARK
+
+
+async def test_what_surfaces_tell_stays_where_the_system_forces_its_colours() -> None:
+    async with shown(made_up(cores=sixty_four), forced_colors="active") as page:
+        await live(page)
+        await expect(page.locator("#disks .fill").first).to_be_attached()
+        look = """([one, other]) => [one, other].map((selector) =>
+            getComputedStyle(document.querySelector(selector)).backgroundColor)"""
+        pairs = (
+            ("#cores .fill", "#cores .meter"),
+            ("#disks .fill", "#disks .meter"),
+            ("#range input:checked + label", "#range input:not(:checked) + label"),
+        )
+        for pair in pairs:
+            one, other = await page.evaluate(look, pair)
+            assert one != other
+        border = "getComputedStyle(document.querySelector('.meter')).borderTopStyle"
+        assert await page.evaluate(border) == "solid"
+        swatches = """[...document.querySelectorAll("#load .entry")].map((entry) =>
+            getComputedStyle(entry, "::before").borderTopColor)"""
+        assert len(set(await page.evaluate(swatches))) == 3
+
+
+async def test_on_paper_nothing_is_cut_off_and_there_are_no_controls() -> None:
+    async with shown(made_up(cores=sixty_four), viewport={"width": 1400, "height": 900}) as page:
+        await live(page)
+        await expect(page.locator("#panels")).to_be_visible()
+        await page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        width = await page.evaluate("document.querySelector('#cpu svg').clientWidth")
+        drawn = await page.locator("#cpu svg").get_attribute("viewBox") or ""
+        assert drawn.startswith(f"0 0 {width} ")
+        await page.emulate_media(media="print")
+        await page.set_viewport_size({"width": 700, "height": 1000})
+        assert await page.evaluate("document.documentElement.scrollWidth") == 700
+        assert await page.locator(":is(input, button, select, a):visible").count() == 0
+        await page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert await page.locator("#cpu svg").get_attribute("viewBox") is None
+        await page.emulate_media(media="screen")
+        assert (await page.pdf())[:4] == b"%PDF"
+
+
+async def test_magnified_four_times_the_head_tells_all_that_it_tells() -> None:
+    hub = Hub(Settings(interval=0.1, name="lathe-in-the-second-hall.example"))
+    async with shown(hub, script=SHIFTS, viewport={"width": 320, "height": 640}) as page:
+        await live(page)
+        await moves(page)
+        host = page.locator("#host")
+        await expect(host).to_contain_text("GB")
+        assert await host.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("query", "size"), [("?view=wall", (3840, 2160)), ("?chart=cpu", (500, 240))]
+)
+async def test_its_other_views_keep_to_wcag_aa(
+    query: str, size: tuple[int, int], scheme: str
+) -> None:
+    view = {"width": size[0], "height": size[1]}
+    name = f"{query.partition('=')[2]}-{scheme}"
+    async with shown(Hub(QUICK), query, viewport=view, color_scheme=scheme) as page:
+        await moves(page)
+        await assert_accessible(page, name)
+
+
+@needs_axe
+@pytest.mark.parametrize("width", [320, 1280])
+async def test_an_outage_keeps_to_wcag_aa(width: int) -> None:
+    hub = Hub(QUICK)
+    view = {"width": width, "height": 900}
+    async with (
+        behind_proxy(hub) as (proxy, url),
+        open_page(url, expected=AWAY, script="Math.random = () => 8;", viewport=view) as page,
+    ):
+        await live(page)
+        proxy.status = 502
+        hub.close_all(CloseReason.RESTART)
+        await expect(page.get_by_role("button", name="Try now")).to_be_visible()
+        await assert_accessible(page, f"outage-{width}")

@@ -32,6 +32,7 @@ export class MetricsFeed extends EventTarget {
   #base;
   #token;
   #history;
+  #since;
   #interval;
   #isIntervalGiven;
   #lastTimestamp = null;
@@ -49,16 +50,18 @@ export class MetricsFeed extends EventTarget {
    * @param {number} [options.interval] seconds between messages; by default the hub's base interval
    * @param {string} [options.aggregate] how a longer interval is reduced
    * @param {number} [options.history] seconds of history to replay first
+   * @param {string} [options.since] instead, the timestamp of a message after which to begin
    * @param {boolean} [options.partial] whether families that failed are null rather than an error
    * @param {boolean} [options.seq] whether messages are numbered
    * @param {string[]} [options.devices] which members of families to show, such as "network:eth*"
    * @param {string} [options.token] gives access to the restricted families
    */
-  constructor({ base = document.baseURI, token = "", history = 0, ...options } = {}) {
+  constructor({ base = document.baseURI, token = "", history = 0, since = "", ...options } = {}) {
     super();
     this.#base = new URL(base, document.baseURI);
     this.#token = token;
     this.#history = history;
+    this.#since = since;
     this.#isIntervalGiven = Boolean(options.interval);
     this.#interval = this.#isIntervalGiven ? 1000 * options.interval : undefined;
     this.#query = Object.entries(options).filter(([, value]) => value !== undefined);
@@ -131,7 +134,8 @@ export class MetricsFeed extends EventTarget {
     const url = new URL(path, this.#base);
     url.protocol = url.protocol.replace(/^(http|ws)/, scheme);
     for (const [name, value] of this.#query) url.searchParams.set(name, String(value));
-    if (this.#lastTimestamp) url.searchParams.set("since", this.#lastTimestamp);
+    const since = this.#lastTimestamp ?? this.#since;
+    if (since) url.searchParams.set("since", since);
     else if (this.#history) url.searchParams.set("history", String(this.#history));
     return url;
   }
@@ -168,8 +172,11 @@ export class MetricsFeed extends EventTarget {
 
   #onEnd({ reason, final = false, status, parameter, seconds = 0 }) {
     this.#disconnect();
-    if (parameter === "since") this.#lastTimestamp = null; // then the history, as at first
-    else if (final) {
+    if (parameter === "since") {
+      this.#lastTimestamp = null; // then the history, as at first
+      this.#since = "";
+    }
+    if (final && parameter !== "since") {
       this.#setState("refused", { reason, status, parameter });
       return;
     }

@@ -12,6 +12,8 @@ import { Series } from "./series.js";
 import { Status } from "./status.js";
 import { Storage } from "./storage.js";
 import { Tab } from "./tab.js";
+import { fitPrintedCharts } from "./print.js";
+import { offerThemes } from "./theme.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
 const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
@@ -430,6 +432,8 @@ async function isServed() {
   return response.ok && (await response.text()).includes("static/page.js");
 }
 
+offerThemes(byId("theme"));
+fitPrintedCharts();
 const [patience, status] = [new Patience(), new Status()];
 status.addEventListener("retry", () => patience.hurry());
 new Page(await awaitOffer(patience, status), patience, status);
