@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+import anyio
 import pytest
 from playwright.async_api import Locator, Page, expect
 from starlette.applications import Starlette
@@ -84,12 +85,12 @@ async def shown(hub: Hub, query: str = "", **options: Any) -> AsyncIterator[Page
         yield await stack.enter_async_context(open_page(url, **options))
 
 
-def made_up(**families: Callable[[], object]) -> Hub:
+def made_up(settings: Settings = QUICK, **families: Callable[[], object]) -> Hub:
     """Return a hub of a machine of which some families are made up: what collects each of them."""
-    metrics = {metric.name: metric for metric in standard_metrics(QUICK)}
+    metrics = {metric.name: metric for metric in standard_metrics(settings)}
     for name, collect in families.items():
         metrics[name] = replace(metrics[name], collect=collect, prime=None, unasked=None)
-    return Hub(QUICK, metrics=metrics.values())
+    return Hub(settings, metrics=metrics.values())
 
 
 def state(page: Page, name: str) -> Locator:
@@ -562,3 +563,35 @@ async def test_an_outage_keeps_to_wcag_aa(width: int) -> None:
         hub.close_all(CloseReason.RESTART)
         await expect(page.get_by_role("button", name="Try now")).to_be_visible()
         await assert_accessible(page, f"outage-{width}")
+
+
+# What it gives away, and what it leaves out
+
+
+async def test_what_is_shown_can_be_had_as_csv() -> None:
+    hub = Hub(Settings(interval=0.1, history=900, name="lathe"))
+    async with shown(hub) as page:
+        await live(page)
+        link = page.get_by_role("link", name="These values as CSV")
+        await expect(link).to_have_attribute("download", "lathe-1m.csv")
+        assert "seconds=60&" in str(await link.get_attribute("href"))
+        await page.get_by_text("10 min").click()
+        await expect(link).to_have_attribute("download", "lathe-10m.csv")
+        async with page.expect_download() as download:
+            await link.click()
+        text = await anyio.Path(await (await download.value).path()).read_text()
+        assert text.startswith("timestamp,")
+        assert ",cpu" in text.splitlines()[0]
+        assert "processes" not in text.splitlines()[0]
+
+
+async def test_processes_that_do_nothing_are_not_in_the_table_which_keeps_its_height() -> None:
+    busy = [{"pid": pid, "name": "cc1", "cpu": 30.0 - pid, "memory": 1.0} for pid in (1, 2)]
+    idle = [{"pid": pid, "name": "sh", "cpu": 0.0, "memory": 1.0} for pid in (3, 4)]
+    settings = Settings(interval=0.1, tokens=(TOKEN,))
+    async with shown(made_up(settings, processes=lambda: [*busy, *idle])) as page:
+        await live(page)
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_label("Token").press("Enter")
+        await expect(page.locator("#processes tr")).to_have_count(4)
+        await expect(page.locator("#processes tr:visible")).to_have_count(2)

@@ -36,6 +36,9 @@ const OLD = 60_000;
 /** More processors than this are small blocks: bars of them would take a screen of their own. */
 const MANY_CORES = 16;
 
+/** Percent of a processor below which a process does nothing. */
+const IDLE = 0.05;
+
 const byId = (id) => document.getElementById(id);
 
 /** Values over a period that goes on although no further ones come. */
@@ -141,6 +144,7 @@ class Page {
   showMachine({ name, system, cores, memory }) {
     const processors = cores && `${cores} ${cores === 1 ? "processor" : "processors"}`;
     this.#machine = [name, system, processors, bytes(memory)].filter(Boolean);
+    this.#linkPast();
     this.#showHost();
   }
 
@@ -172,6 +176,18 @@ class Page {
     this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
     this.#feed.open();
     byId("processes-panel").dataset.open = String(Boolean(this.#token));
+    this.#linkPast();
+  }
+
+  /** Link to the past of what is shown, in the range and the steps that are shown. */
+  #linkPast() {
+    const address = new URL("api/system/metrics/history", document.baseURI);
+    const seconds = Math.min(RANGES[range()], this.#catalog.history);
+    const metrics = this.#families().filter((name) => this.#catalog.families.includes(name));
+    const query = { format: "csv", seconds, interval: this.#interval, metrics, devices: this.#devices() };
+    for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
+    byId("csv").href = address;
+    byId("csv").download = `${this.#machine[0] ?? location.hostname}-${range()}.csv`;
   }
 
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
@@ -421,7 +437,8 @@ function showProcesses(message) {
   byId("processes").replaceChildren(
     ...(message.processes ?? []).map(({ pid, name, cpu, memory }) => {
       const cells = [pid, name, percent(cpu ?? 0), percent(memory ?? 0)];
-      return element("tr", {}, ...cells.map((content) => element("td", {}, String(content))));
+      const isIdle = (cpu ?? 0) < IDLE;
+      return element("tr", isIdle ? { class: "idle" } : {}, ...cells.map((content) => element("td", {}, String(content))));
     }),
   );
 }
