@@ -1,7 +1,7 @@
 /** What the hub offers: read from its OpenAPI document, however long that takes. */
 
 /** Seconds after which a request without an answer has failed. */
-const TIMEOUT = 10;
+export const TIMEOUT = 10;
 
 /** Seconds between attempts, at most. */
 const LONGEST_WAIT = 30;

@@ -5,7 +5,7 @@ import { CHARTS, customChart } from "./charts.js";
 import { Crosshair } from "./crosshair.js";
 import { bytes, celsius, duration, percent, share } from "./format.js";
 import { MetricsFeed } from "./metrics-feed.js";
-import { Patience, awaitOffer, fetchOffer, request } from "./offer.js";
+import { Patience, TIMEOUT, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel, causesOf } from "./panel.js";
 import { fetchPast } from "./past.js";
 import { Series } from "./series.js";
@@ -161,7 +161,7 @@ class Page {
     const lines = this.#panels.flatMap((panel) => panel.lines);
     const series = new LastingSeries(lines, seconds, fold > 1 ? this.#interval : 0);
     if (fold > 1) await this.#load(series, Math.min(seconds, history), signal);
-    if (signal.aborted) return;
+    if (signal.aborted || this.#renewing) return;
     this.#series = series;
     // The feed is of the hub's own interval whatever the range: one view for all pages.
     this.#feed = new MetricsFeed({
@@ -192,11 +192,12 @@ class Page {
 
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
   async #load(series, seconds, signal) {
-    showState({ name: "connecting" });
+    this.#status.show({ name: "connecting" });
     const charted = this.#panels.flatMap(({ families }) => families);
     const metrics = this.#catalog.families.filter((name) => charted.includes(name));
     const devices = this.#pastDevices();
-    const query = { metrics, devices, seconds, interval: this.#interval, signal };
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(1000 * TIMEOUT)]);
+    const query = { metrics, devices, seconds, interval: this.#interval, signal: limited };
     const past = await fetchPast(query).catch(() => null);
     if (!past || signal.aborted) return;
     for (const message of past.means) for (const panel of this.#panels) panel.note(message);
