@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,6 +49,16 @@ class Spiky:
             return self._steady
         self._spikes -= 1
         return self._height
+
+
+class TwoWay(Interfaces):
+    """Made-up interfaces that send a quarter of what they receive."""
+
+    def _read(self) -> Mapping[str, Any]:
+        found = super()._read()
+        for one in found.values():
+            one.bytes_sent = one.bytes_recv // 4
+        return found
 
 
 def corners(path: str) -> list[tuple[float, float]]:
@@ -313,3 +323,20 @@ async def test_scales_end_at_whole_steps(url: str) -> None:
         assert 3 <= len(scale["ticks"]) <= 6
         assert 0 in scale["ticks"]
     assert [scale["high"] for scale in scales[:7]] == pytest.approx([1, 0.3, 5, 8, 15, 100, 150])
+
+
+# Downward from zero
+
+
+async def test_what_is_sent_is_drawn_downward_from_what_is_received() -> None:
+    async with shown(made_up_hub(QUICK, TwoWay(eth0=40))) as page:
+        await eventually(lambda: line(page, "network", 2), lambda path: len(points(path)) > 2)
+        zero = float(await page.locator("#network .zero").get_attribute("y1") or "nan")
+        received = set(heights(await line(page, "network", 1)))
+        sent = set(heights(await line(page, "network", 2)))
+        area = heights(await path_of(page, "#network .area-2"))
+        found = await labels(page, "network")
+    assert len(received) == len(sent) == 1
+    assert zero - received.pop() == pytest.approx(4 * (sent.copy().pop() - zero), abs=0.5)
+    assert sorted(set(area)) == pytest.approx([zero, sent.pop()], abs=0.1)
+    assert found == ["40 kB/s", "30 kB/s", "20 kB/s", "10 kB/s", "0 kB/s", "10 kB/s"]

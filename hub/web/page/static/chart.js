@@ -26,6 +26,7 @@ export class Chart {
   #max;
   #least;
   #stacked;
+  #downward; // of each line, whether it is drawn downward from zero
   #svg;
   #lines;
   #areas;
@@ -55,10 +56,12 @@ export class Chart {
    * @param {number} [options.max] the top of the scale; by default it follows the values
    * @param {number} [options.least] what the top is at least
    * @param {boolean} [options.stacked] whether its values are parts of a whole, each on those before
+   * @param {number[]} [options.downward] the numbers of lines that are drawn downward from zero
    * @param {Crosshair} [options.crosshair] shared with other charts; by default it has its own
    */
-  constructor(figure, { labels, format, max, least = 1, stacked = false, crosshair = new Crosshair() }) {
+  constructor(figure, { labels, format, max, least = 1, stacked = false, downward = [], crosshair = new Crosshair() }) {
     this.#crosshair = crosshair;
+    this.#downward = labels.map((_, line) => downward.includes(line));
     this.#figure = figure;
     this.#format = format;
     this.#max = max;
@@ -66,7 +69,8 @@ export class Chart {
     this.#stacked = stacked;
     this.#seen = labels.map(() => false);
     this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
-    this.#areas = (stacked ? labels : [""]).map((_, line) => svg("path", { class: `area area-${line + 1}` }));
+    const filled = stacked || downward.length ? labels : [""];
+    this.#areas = filled.map((_, line) => svg("path", { class: `area area-${line + 1}` }));
     this.#bands = stacked ? [] : labels.map((_, line) => svg("path", { class: `band band-${line + 1}` }));
     this.#svg = svg("svg", { role: "img" });
     const drawing = svg("g", { transform: "scale(0.1)" }); // see PathBuilder
@@ -112,24 +116,33 @@ export class Chart {
     const heights = this.#stacked ? stack(columns) : columns;
     const { start, end } = series;
     const first = indexAfter(series.times, start - 1);
-    const top = this.#max ?? Math.max(this.#least, highest((!this.#stacked && peaks) || heights, first));
-    const range = scaleOf(0, top);
+    const range = this.#range((!this.#stacked && peaks) || heights, first);
     const bottom = height - MARGIN.bottom;
     const perMillisecond = plotWidth(width) / (end - start);
     const perUnit = (bottom - MARGIN.top) / (range.high - range.low);
     const x = (time) => MARGIN.left + (time - start) * perMillisecond;
     const y = (value) => bottom - (value - range.low) * perUnit;
-    const scale = { first, x, y, gap: 1000 * GAP * interval, bottom };
-    const traces = heights.map((values) => trace(series.times, values, scale));
+    const [up, down] = [y, (value) => y(-value)];
+    const scales = this.#downward.map((isDownward) => {
+      return { first, x, y: isDownward ? down : up, gap: 1000 * GAP * interval, bottom: y(0) };
+    });
+    const traces = heights.map((values, line) => trace(series.times, values, scales[line]));
     traces.forEach(({ line, area }, index) => {
       this.#lines[index].setAttribute("d", line);
       this.#areas[index]?.setAttribute("d", area);
     });
     this.#bands.forEach((band, line) => {
-      band.setAttribute("d", peaks ? bandTrace(series.times, columns[line], peaks[line], scale) : "");
+      band.setAttribute("d", peaks ? bandTrace(series.times, columns[line], peaks[line], scales[line]) : "");
     });
     this.#drawScale(range, y, end - start);
     this.#showValues();
+  }
+
+  #range(columns, first) {
+    if (this.#max !== undefined) return scaleOf(0, this.#max);
+    const [up, down] = [false, true].map((side) => columns.filter((_, line) => this.#downward[line] === side));
+    const high = Math.max(this.#least, highest(up, first));
+    return scaleOf(down.length ? -Math.max(this.#least, highest(down, first)) : 0, high);
   }
 
   /** Show a note over the chart, such as an error; an empty text hides it. */
@@ -232,17 +245,20 @@ export class Chart {
     const columns = fractions(width < 5 * COLUMN_WIDTH ? 2 : 4).map((part) => ({ part, x: MARGIN.left + part * plotWidth(width) }));
     this.#grid.replaceChildren(
       ...rows.map(({ y }) => svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y })),
+      ...rows.filter(({ value }) => value === 0 && range.low < 0).map(({ y }) =>
+        svg("line", { class: "zero", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }),
+      ),
     );
     this.#scale.replaceChildren(
-      ...rows.map(({ value, y }) => text(this.#format(value, range), MARGIN.left - 6, y + 4, "end")),
+      ...rows.map(({ value, y }) => text(this.#format(Math.abs(value), range), MARGIN.left - 6, y + 4, "end")),
       ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds), x, height - 4, anchor(part))),
     );
   }
 }
 
 /**
- * Turn values over ascending times into the paths of a line and of the area under it, beginning
- * with the value at index `first`. The line is broken where a value is null, and where the next one
+ * Turn values over ascending times into the paths of a line and of the area from it to `bottom`,
+ * beginning with the value at index `first`. The line is broken where a value is null, and where the next one
  * comes after more than `gap` milliseconds.
  */
 export function trace(times, values, { first = 0, x, y, gap, bottom }) {

@@ -10,7 +10,7 @@ const WHOLE_BYTES = 5;
 /**
  * The charts, by the id of their figure:
  *   families  that it needs
- *   format, max, least, stacked  see `Chart`
+ *   format, max, least, stacked, downward  see `Chart`
  *   lines     reads the value of each line from a message, by the line's name
  *   each      instead, where each member of the family has a line: reads its value from the member
  *   devices   where the family's devices stand in it, of which one may be chosen
@@ -50,6 +50,7 @@ export const CHARTS = {
     families: ["network"],
     format: bytesPerSecond,
     least: WHOLE_BYTES,
+    downward: [1],
     devices: "interfaces",
     lines: {
       received: (m) => m.network?.received_bytes_per_second,

@@ -31,7 +31,7 @@ export class Panel {
    * @param {Crosshair} [options.crosshair] see `Chart`
    */
   constructor(figure, definition, { hint = "", devices, crosshair }) {
-    const { families, lines = {}, each, format, max, least, stacked } = definition;
+    const { families, lines = {}, each, format, max, least, stacked, downward } = definition;
     const heading = figure.querySelector("h2");
     this.#figure = figure;
     this.#definition = definition;
@@ -40,7 +40,7 @@ export class Panel {
     this.#hint = element("small", {}, hint);
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
-    this.#chart = new Chart(figure, { labels, format, max, least, stacked, crosshair });
+    this.#chart = new Chart(figure, { labels, format, max, least, stacked, downward, crosshair });
     this.lines = each ? this.#memberLines(definition) : this.#deviceLines(Object.values(lines));
     if (devices) this.#devices = new DeviceList(heading, devices);
   }
