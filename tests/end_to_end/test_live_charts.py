@@ -16,9 +16,12 @@ from tests.end_to_end.test_live_page import (
     PADDING,
     UNKNOWN,
     Interfaces,
+    Look,
+    assert_accessible,
     line,
     live,
     made_up_hub,
+    needs_axe,
     points,
     shown,
 )
@@ -340,3 +343,88 @@ async def test_what_is_sent_is_drawn_downward_from_what_is_received() -> None:
     assert zero - received.pop() == pytest.approx(4 * (sent.copy().pop() - zero), abs=0.5)
     assert sorted(set(area)) == pytest.approx([zero, sent.pop()], abs=0.1)
     assert found == ["40 kB/s", "30 kB/s", "20 kB/s", "10 kB/s", "0 kB/s", "10 kB/s"]
+
+
+# The members of families over time
+
+
+async def test_the_interfaces_have_lines_both_ways_until_escape() -> None:
+    """Whose past is there at once, and which go on live."""
+    hub = made_up_hub(QUICK, TwoWay(eth0=40, eth1=20))
+    async with shown(hub) as page:
+        await eventually(lambda: line(page, "network"), lambda path: len(points(path)) > 8)
+        button = page.locator("#network h2 button")
+        await button.focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Interfaces")
+        lines = dialog.locator(".line")
+        await expect(lines).to_have_count(4)
+
+        async def paths() -> list[str]:
+            return [str(await one.get_attribute("d")) for one in await lines.all()]
+
+        found = await eventually(paths, lambda paths: all(len(points(one)) > 8 for one in paths))
+        zero = float(await dialog.locator(".zero").get_attribute("y1") or "nan")
+        away = [zero - heights(path)[-1] for path in found]
+        assert away == pytest.approx([away[0], away[0] / 2, -away[0] / 4, -away[0] / 8], abs=0.3)
+        names = await dialog.locator("dt").all_inner_texts()
+        assert names == ["eth0", "eth1", "eth0 sent", "eth1 sent"]
+        await eventually(paths, lambda paths: len(points(paths[0])) > len(points(found[0])) + 3)
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_have_count(0)
+        await expect(button).to_be_focused()
+
+
+async def test_eight_file_systems_have_lines_and_the_rest_are_named() -> None:
+    shares = {f"/mnt/{number}": 10.0 * number for number in range(10)}
+    async with shown(made_up_hub(QUICK, disks=lambda: shares), "?range=10m") as page:
+        await page.locator("#disk h2 button").click()
+        dialog = page.get_by_role("dialog", name="File systems")
+        await expect(dialog.locator(".line")).to_have_count(8)
+        await expect(dialog.locator("dt")).to_have_text([f"/mnt/{n}" for n in range(9, 1, -1)])
+        await expect(dialog.locator(".rest")).to_have_text("Not drawn: /mnt/1, /mnt/0")
+        await page.get_by_role("button", name="Close").click()
+        await expect(dialog).to_have_count(0)
+
+
+async def test_processors_are_rows_of_a_heat_map() -> None:
+    async with shown(made_up_hub(QUICK, cores=lambda: [5.0, 97.0, 50.0, 97.0])) as page:
+        await page.locator("#cpu h2 button").click()
+        dialog = page.get_by_role("dialog", name="Processors")
+
+        async def rows(shade: int) -> list[float]:
+            path = await dialog.locator(f".heat-{shade}").get_attribute("d") or ""
+            return sorted({float(top) for top in re.findall(r"M[\d.]+,([\d.]+)", path)})
+
+        hot = await eventually(lambda: rows(5), lambda found: len(found) == 2)
+        (cold,) = await rows(1)
+        (warm,) = await rows(3)
+        assert [cold, hot[0], warm, hot[1]] == sorted([cold, warm, *hot])
+        image = dialog.get_by_role("img")
+        await expect(image).to_have_attribute("aria-label", re.compile("the busiest is 1 with 97"))
+
+
+async def test_sensors_have_lines_over_time_and_devices_both_ways() -> None:
+    hub = made_up_hub(QUICK, temperatures=lambda: {"cpu": 55.4, "acpitz": 31.0})
+    async with shown(hub) as page:
+        await page.get_by_text("Temperatures").click()
+        await page.get_by_role("button", name="Over time").click()
+        dialog = page.get_by_role("dialog", name="Sensors")
+        await expect(dialog.locator("dl")).to_have_text("cpu55 °Cacpitz31 °C")
+        await page.keyboard.press("Escape")
+        await page.locator("#disk_io h2 button").click()
+        await expect(page.get_by_role("dialog", name="Devices")).to_be_visible()
+
+
+@needs_axe
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_members_keep_to_wcag_aa(scheme: str, width: int) -> None:
+    hub = made_up_hub(QUICK, TwoWay(eth0=40, eth1=20), cores=lambda: [5.0, 97.0])
+    look = Look(scheme, width)
+    async with shown(hub, **look.options) as page:
+        for chart, name in (("network", "Interfaces"), ("cpu", "Processors")):
+            await page.locator(f"#{chart} h2 button").click()
+            await expect(page.get_by_role("dialog", name=name).get_by_role("img")).to_be_visible()
+            await assert_accessible(page, f"members-{chart}-{scheme}-{width}")
+            await page.keyboard.press("Escape")

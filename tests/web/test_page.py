@@ -20,6 +20,7 @@ PARTS: Final = (
     *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js", "status.js"),
     *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
     *("theme.js", "print.js"),
+    *("heat-map.js", "members.js"),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 

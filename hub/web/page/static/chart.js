@@ -17,7 +17,7 @@ const COLUMN_WIDTH = 75;
 /** A line has a gap where values are more than this many intervals apart. */
 const GAP = 2.5;
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+export const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export class Chart {
   #figure;
@@ -43,6 +43,7 @@ export class Chart {
   #scale = svg("g", { class: "scale" });
   #cursorLine = svg("line", { class: "cursor", visibility: "hidden" });
   #crosshair;
+  #styles;
   #size = { width: 0, height: 0 };
   #drawnScale = "";
   #lastDraw = null;
@@ -57,9 +58,10 @@ export class Chart {
    * @param {number} [options.least] what the top is at least
    * @param {boolean} [options.stacked] whether its values are parts of a whole, each on those before
    * @param {number[]} [options.downward] the numbers of lines that are drawn downward from zero
+   * @param {number} [options.styles] after how many lines the colours begin anew
    * @param {Crosshair} [options.crosshair] shared with other charts; by default it has its own
    */
-  constructor(figure, { labels, format, max, least = 1, stacked = false, downward = [], crosshair = new Crosshair() }) {
+  constructor(figure, { labels, format, max, least = 1, stacked = false, downward = [], styles = labels.length, crosshair = new Crosshair() }) {
     this.#crosshair = crosshair;
     this.#downward = labels.map((_, line) => downward.includes(line));
     this.#figure = figure;
@@ -68,10 +70,13 @@ export class Chart {
     this.#least = least;
     this.#stacked = stacked;
     this.#seen = labels.map(() => false);
-    this.#lines = labels.map((_, line) => svg("path", { class: `line line-${line + 1}` }));
-    const filled = stacked || downward.length ? labels : [""];
-    this.#areas = filled.map((_, line) => svg("path", { class: `area area-${line + 1}` }));
-    this.#bands = stacked ? [] : labels.map((_, line) => svg("path", { class: `band band-${line + 1}` }));
+    this.#styles = styles;
+    const paths = (count, name) => Array.from({ length: count }, (_, line) =>
+      svg("path", { class: `${name} ${name}-${(line % styles) + 1}` }),
+    );
+    this.#lines = paths(labels.length, "line");
+    this.#areas = paths(stacked || downward.length ? labels.length : 1, "area");
+    this.#bands = paths(stacked ? 0 : labels.length, "band");
     this.#svg = svg("svg", { role: "img" });
     const drawing = svg("g", { transform: "scale(0.1)" }); // see PathBuilder
     const shapes = this.#lines.map((line, index) => [this.#areas[index], line].filter(Boolean));
@@ -95,7 +100,7 @@ export class Chart {
     this.#labels = labels;
     this.#entries = labels.map((label, line) => {
       const name = element("dt", { title: titles[line] }, label);
-      return element("div", { class: `entry entry-${line + 1}` }, name, this.#readings[line]);
+      return element("div", { class: `entry entry-${(line % this.#styles) + 1}` }, name, this.#readings[line]);
     });
     this.#showLegend();
   }
@@ -383,19 +388,19 @@ function anchor(part) {
   return part === 1 ? "end" : "middle";
 }
 
-function ago(milliseconds) {
+export function ago(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
   if (seconds === 0) return "now";
   return seconds < 120 ? `−${seconds} s` : `−${+(seconds / 60).toFixed(1)} min`;
 }
 
-function text(content, x, y, anchor) {
+export function text(content, x, y, anchor) {
   const label = svg("text", { x, y, "text-anchor": anchor });
   label.textContent = content;
   return label;
 }
 
-function svg(name, attributes) {
+export function svg(name, attributes) {
   return set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
 }
 
@@ -406,7 +411,7 @@ export function element(name, attributes, ...children) {
   return created;
 }
 
-function set(target, attributes) {
+export function set(target, attributes) {
   for (const [name, value] of Object.entries(attributes)) target.setAttribute(name, value);
   return target;
 }

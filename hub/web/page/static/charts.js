@@ -1,5 +1,5 @@
 /** Which charts the page has, and what each of them shows. */
-import { bytes, bytesPerSecond, milliseconds, number, percent } from "./format.js";
+import { bytes, bytesPerSecond, celsius, milliseconds, number, percent } from "./format.js";
 
 /** What processors spend their time with. What is left is idle. */
 const MODES = ["user", "system", "nice", "iowait", "irq", "steal"];
@@ -94,6 +94,56 @@ export const CHARTS = {
     families: ["process"],
     format: milliseconds,
     lines: { "late by": (m) => m.process && 1000 * m.process.loop_lag_seconds },
+  },
+};
+
+/**
+ * The families whose members can be seen over time, by the id of what has the button for it:
+ *   family  where its members are
+ *   title   what they are, in the plural
+ *   of      returns the members by name from a message
+ *   ways    reads the values of a member, by the way: "" upward, and another downward
+ *   heat    whether they are rows of a heat map rather than lines
+ *   format, max, least  see `Chart`
+ */
+export const MEMBERS = {
+  cpu: {
+    family: "cores",
+    title: "Processors",
+    of: (m) => m.cores,
+    ways: { "": (value) => value },
+    heat: true,
+  },
+  disk: {
+    family: "disks",
+    title: "File systems",
+    of: (m) => m.disks,
+    ways: { "": (value) => value },
+    format: percent,
+    max: 100,
+  },
+  network: {
+    family: "network",
+    title: "Interfaces",
+    of: (m) => m.network?.interfaces,
+    ways: { "": (one) => one?.received_bytes_per_second, sent: (one) => one?.sent_bytes_per_second },
+    format: bytesPerSecond,
+    least: WHOLE_BYTES,
+  },
+  disk_io: {
+    family: "disk_io",
+    title: "Devices",
+    of: (m) => m.disk_io?.devices,
+    ways: { "": (one) => one?.read_bytes_per_second, written: (one) => one?.write_bytes_per_second },
+    format: bytesPerSecond,
+    least: WHOLE_BYTES,
+  },
+  temperatures: {
+    family: "temperatures",
+    title: "Sensors",
+    of: (m) => m.temperatures,
+    ways: { "": (value) => value },
+    format: celsius,
   },
 };
 

@@ -8,9 +8,11 @@ export class Crosshair extends EventTarget {
   /** Where it is, from 0 at the left to 1 at the right; null if nowhere. */
   at = null;
 
-  constructor() {
+  /** @param {AbortSignal} [signal] ends its life */
+  constructor(signal) {
     super();
-    document.addEventListener("keydown", ({ key }) => key === "Escape" && this.move(null));
+    const onKeyDown = ({ key }) => key === "Escape" && this.move(null);
+    document.addEventListener("keydown", onKeyDown, { signal });
   }
 
   /** Move it to a place, as far as there is one; null ends it. */

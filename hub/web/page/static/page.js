@@ -1,9 +1,10 @@
 /** The live page: subscribes to one feed and shows its messages. */
 import { Bars } from "./bars.js";
 import { element } from "./chart.js";
-import { CHARTS, customChart } from "./charts.js";
+import { CHARTS, MEMBERS, customChart } from "./charts.js";
 import { Crosshair } from "./crosshair.js";
 import { bytes, celsius, duration, percent, share } from "./format.js";
+import { Members } from "./members.js";
 import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, TIMEOUT, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel, causesOf } from "./panel.js";
@@ -56,6 +57,7 @@ class Page {
   #catalog;
   #panels;
   #crosshair = new Crosshair();
+  #members = null; // while their dialog is open
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
   #storage = new Storage(() => sessionStorage);
   #token = this.#storage.recall("token");
@@ -88,6 +90,9 @@ class Page {
     byId("forget").addEventListener("click", () => this.#setToken(""));
     byId("range").addEventListener("change", () => this.#onRangeChange());
     byId(`range-${range()}`).checked = true;
+    const overTime = element("button", { type: "button", "aria-haspopup": "dialog" }, "Over time");
+    overTime.addEventListener("click", () => this.#openMembers(ON_DEMAND));
+    byId("temperatures").after(overTime);
     byId("temperatures-details").addEventListener("toggle", () => this.#subscribe());
     this.#show(catalog);
   }
@@ -240,8 +245,21 @@ class Page {
       figure.hidden &&= !kept("chart");
       const hint = contained.includes(family) ? "of the container" : "";
       const devices = chart.devices && this.#deviceOptions(chart);
-      return [new Panel(figure, chart, { hint, devices, crosshair: this.#crosshair })];
+      const open = families.includes(MEMBERS[id]?.family) ? () => this.#openMembers(id) : undefined;
+      return [new Panel(figure, chart, { hint, devices, open, crosshair: this.#crosshair })];
     });
+  }
+
+  #openMembers(id) {
+    const seconds = RANGES[range()];
+    const period = {
+      seconds,
+      history: Math.min(seconds, this.#catalog.history),
+      interval: this.#interval,
+      folded: this.#series?.peaks !== null,
+      devices: this.#devices() ?? [],
+    };
+    this.#members = new Members(MEMBERS[id], period, () => (this.#members = null));
   }
 
   #deviceOptions({ families: [family], devices }) {
@@ -287,6 +305,7 @@ class Page {
     for (const panel of this.#panels) panel.note(message);
     this.#series.add(message);
     this.#message = message;
+    this.#members?.add(message);
     if (this.#drawPending) return;
     this.#drawPending = true;
     requestAnimationFrame(() => {

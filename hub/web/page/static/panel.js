@@ -1,5 +1,6 @@
 import { Chart, element } from "./chart.js";
 import { DeviceList } from "./devices.js";
+import { membersButton } from "./members.js";
 
 /** How many members of a family can have a line each. */
 const MOST_LINES = 8;
@@ -29,8 +30,9 @@ export class Panel {
    * @param {string} [options.hint] stands beside the heading
    * @param {object} [options.devices] see `DeviceList`; for charts whose device may be chosen
    * @param {Crosshair} [options.crosshair] see `Chart`
+   * @param {() => void} [options.open] shows the members of its family, from a button in the heading
    */
-  constructor(figure, definition, { hint = "", devices, crosshair }) {
+  constructor(figure, definition, { hint = "", devices, crosshair, open }) {
     const { families, lines = {}, each, format, max, least, stacked, downward } = definition;
     const heading = figure.querySelector("h2");
     this.#figure = figure;
@@ -38,6 +40,7 @@ export class Panel {
     this.#family = families[0];
     this.families = families;
     this.#hint = element("small", {}, hint);
+    if (open) membersButton(heading, open);
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
     this.#chart = new Chart(figure, { labels, format, max, least, stacked, downward, crosshair });

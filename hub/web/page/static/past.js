@@ -25,10 +25,11 @@ export async function fetchPast({ signal, ...query }) {
   return { means: shared, peaks: shared.map(({ timestamp }) => both[timestamp]) };
 }
 
-async function fetchMessages(query, signal) {
+/** Fetch the past of a query with its `aggregate`; without an `interval`, each single value. */
+export async function fetchMessages(query, signal) {
   const url = new URL("api/system/metrics/history", document.baseURI);
   for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined) url.searchParams.set(name, String(value));
+    if (String(value ?? "")) url.searchParams.set(name, String(value)); // an empty list asks for nothing
   }
   const response = await fetch(url, { signal });
   if (!response.ok) throw new Error(`the hub answers ${response.status}`);
