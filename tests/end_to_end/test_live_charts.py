@@ -428,3 +428,47 @@ async def test_the_members_keep_to_wcag_aa(scheme: str, width: int) -> None:
             await expect(page.get_by_role("dialog", name=name).get_by_role("img")).to_be_visible()
             await assert_accessible(page, f"members-{chart}-{scheme}-{width}")
             await page.keyboard.press("Escape")
+
+
+# Values of note
+
+
+async def marks(page: Page, chart: str) -> dict[str, float]:
+    """Return where the marks of a chart are, as shares of its scale."""
+    found = await page.locator(f"#{chart} .marks line").all()
+    values = [str(await one.get_attribute("data-value")) for one in found]
+    places = [float(await one.get_attribute("y1") or "nan") for one in found]
+    return {value: await share(page, y, chart) for value, y in zip(values, places, strict=True)}
+
+
+async def sign(page: Page, chart: str) -> str:
+    """Return what stands before a chart's first reading."""
+    script = """(reading) => getComputedStyle(reading, "::before").content"""
+    content: str = await page.locator(f"#{chart} dd").first.evaluate(script)
+    return content.strip('" ')
+
+
+async def test_percentages_have_marks_and_readings_beyond_them_have_signs() -> None:
+    hub = made_up_hub(QUICK, cpu=lambda: 79.9, memory=lambda: 80.0, disk=lambda: 95.0)
+    async with shown(hub) as page:
+        for chart in ("cpu", "memory", "disk"):
+            assert await marks(page, chart) == pytest.approx({"80": 0.8, "95": 0.95}, abs=0.01)
+        assert [await sign(page, chart) for chart in ("cpu", "memory", "disk")] == [
+            "none",
+            "\N{BLACK UP-POINTING TRIANGLE}",
+            "\N{BLACK UP-POINTING TRIANGLE}" * 2,
+        ]
+        spoken = await page.locator("#disk svg").get_attribute("aria-label")
+        assert str(spoken).endswith("used 95 % critical")
+        assert await marks(page, "cpu_times") == {}
+
+
+async def test_the_load_has_a_mark_at_the_number_of_processors() -> None:
+    hub = made_up_hub(QUICK, cores=lambda: [5.0] * 8, load=lambda: [2.0, 9.0, 1.0])
+    async with shown(hub) as page:
+        found = await eventually(lambda: marks(page, "load"), bool)
+        assert found == pytest.approx({"8": 0.8}, abs=0.01)
+        states = [
+            await one.get_attribute("data-state") for one in await page.locator("#load dd").all()
+        ]
+        assert states == ["", "high", ""]

@@ -14,6 +14,9 @@ const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
 const LOW = 100; // pixels of height below which the scale has but its ends
 const COLUMN_WIDTH = 75;
 
+/** The states of values that have reached so many marks, as they are spoken. */
+const STATES = ["", "high", "critical"];
+
 /** A line has a gap where values are more than this many intervals apart. */
 const GAP = 2.5;
 
@@ -41,6 +44,8 @@ export class Chart {
   #announcement = element("p", { class: "visually-hidden", "aria-live": "polite" });
   #grid = svg("g", { class: "grid" });
   #scale = svg("g", { class: "scale" });
+  #marks = []; // ascending
+  #markLines = svg("g", { class: "marks" });
   #cursorLine = svg("line", { class: "cursor", visibility: "hidden" });
   #crosshair;
   #styles;
@@ -82,7 +87,7 @@ export class Chart {
     const shapes = this.#lines.map((line, index) => [this.#areas[index], line].filter(Boolean));
     // Of a stack the lower parts come last: what is nothing lies hidden under the part below it.
     drawing.append(...this.#bands, ...(stacked ? shapes.reverse() : shapes).flat());
-    this.#svg.append(this.#grid, drawing, this.#scale, this.#cursorLine);
+    this.#svg.append(this.#grid, this.#markLines, drawing, this.#scale, this.#cursorLine);
     this.#readings = labels.map(() => element("dd", {}, "–"));
     this.rename(labels);
     figure.append(this.#legend, this.#time, this.#svg, this.#note, this.#announcement);
@@ -103,6 +108,11 @@ export class Chart {
       return element("div", { class: `entry entry-${(line % this.#styles) + 1}` }, name, this.#readings[line]);
     });
     this.#showLegend();
+  }
+
+  /** Mark values of note, ascending and at most two: a reading from there on is high, then critical. */
+  mark(values) {
+    this.#marks = values;
   }
 
   /**
@@ -146,7 +156,7 @@ export class Chart {
   #range(columns, first) {
     if (this.#max !== undefined) return scaleOf(0, this.#max);
     const [up, down] = [false, true].map((side) => columns.filter((_, line) => this.#downward[line] === side));
-    const high = Math.max(this.#least, highest(up, first));
+    const high = Math.max(this.#least, ...this.#marks, highest(up, first));
     return scaleOf(down.length ? -Math.max(this.#least, highest(down, first)) : 0, high);
   }
 
@@ -215,12 +225,20 @@ export class Chart {
     values.forEach((value, line) => {
       const peak = at === null ? null : peaks?.[line][index];
       this.#readings[line].textContent = this.#reading(value, peak);
+      this.#readings[line].dataset.state = this.#stateOf(value);
     });
     this.#showCursor();
     const clock = CLOCK.format(series.times[index]);
-    const texts = this.#shown.map((line) => `${this.#labels[line]} ${this.#readings[line].textContent}`);
+    const texts = this.#shown.map((line) => {
+      const { textContent, dataset } = this.#readings[line];
+      return [this.#labels[line], textContent, dataset.state].filter(Boolean).join(" ");
+    });
     this.#svg.setAttribute("aria-label", `At ${clock}: ${texts.join(", ")}`);
     this.#time.textContent = at === null ? "" : clock;
+  }
+
+  #stateOf(value) {
+    return value === null ? "" : STATES[this.#marks.filter((mark) => value >= mark).length];
   }
 
   /** Write a value, and how high it went if that reads otherwise. */
@@ -242,7 +260,7 @@ export class Chart {
   /** Draw the grid and its labels, unless they are drawn already. */
   #drawScale(range, y, milliseconds) {
     const { width, height } = this.#size;
-    const drawn = [range.low, range.high, milliseconds, width, height].join();
+    const drawn = [range.low, range.high, milliseconds, width, height, ...this.#marks].join();
     if (drawn === this.#drawnScale) return;
     this.#drawnScale = drawn;
     const ticks = height < LOW ? [range.low, range.high] : range.ticks;
@@ -253,6 +271,13 @@ export class Chart {
       ...rows.filter(({ value }) => value === 0 && range.low < 0).map(({ y }) =>
         svg("line", { class: "zero", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }),
       ),
+    );
+    const [x1, x2] = [MARGIN.left, width - MARGIN.right];
+    this.#markLines.replaceChildren(
+      ...this.#marks.map((value, index) => {
+        const state = STATES[index + 1];
+        return svg("line", { class: state, x1, x2, y1: y(value), y2: y(value), "data-value": value });
+      }),
     );
     this.#scale.replaceChildren(
       ...rows.map(({ value, y }) => text(this.#format(Math.abs(value), range), MARGIN.left - 6, y + 4, "end")),

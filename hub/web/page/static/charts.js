@@ -7,6 +7,9 @@ const MODES = ["user", "system", "nice", "iowait", "irq", "steal"];
 /** The least top of a scale of bytes: from there on, all steps are whole bytes. */
 const WHOLE_BYTES = 5;
 
+/** The percentages from which on something is high, and critical. */
+const levels = () => [80, 95];
+
 /**
  * The charts, by the id of their figure:
  *   families  that it needs
@@ -14,6 +17,7 @@ const WHOLE_BYTES = 5;
  *   lines     reads the value of each line from a message, by the line's name
  *   each      instead, where each member of the family has a line: reads its value from the member
  *   devices   where the family's devices stand in it, of which one may be chosen
+ *   marks     returns the values of note for a message, see `Chart.mark`
  *   hint      makes a text for the heading from a message
  */
 export const CHARTS = {
@@ -21,15 +25,17 @@ export const CHARTS = {
     families: ["cpu"],
     format: percent,
     max: 100,
+    marks: levels,
     lines: { "all processors": (m) => m.cpu },
   },
   memory: {
     families: ["memory", "swap"],
     format: percent,
     max: 100,
+    marks: levels,
     lines: { memory: (m) => m.memory, swap: (m) => m.swap },
   },
-  disk: { families: ["disk"], format: percent, max: 100, lines: { used: (m) => m.disk } },
+  disk: { families: ["disk"], format: percent, max: 100, marks: levels, lines: { used: (m) => m.disk } },
   cpu_times: {
     families: ["cpu_times"],
     format: percent,
@@ -40,6 +46,7 @@ export const CHARTS = {
   load: {
     families: ["load"],
     format: number,
+    marks: (m) => (m.cores?.length ? [m.cores.length] : []),
     lines: {
       "1 min": (m) => m.load?.[0],
       "5 min": (m) => m.load?.[1],
@@ -80,10 +87,11 @@ export const CHARTS = {
     families: ["container"],
     format: percent,
     max: 100,
+    marks: levels,
     hint: (m) => limits(m.container ?? {}),
     lines: { throttled: (m) => m.container?.throttled, memory: (m) => usedMemory(m.container ?? {}) },
   },
-  gpu: { families: ["gpu"], format: percent, max: 100, each: (device) => device.utilization },
+  gpu: { families: ["gpu"], format: percent, max: 100, marks: levels, each: (device) => device.utilization },
   process_memory: {
     families: ["process"],
     format: bytes,
@@ -104,7 +112,7 @@ export const CHARTS = {
  *   of      returns the members by name from a message
  *   ways    reads the values of a member, by the way: "" upward, and another downward
  *   heat    whether they are rows of a heat map rather than lines
- *   format, max, least  see `Chart`
+ *   format, max, least, marks  as of charts
  */
 export const MEMBERS = {
   cpu: {
@@ -121,6 +129,7 @@ export const MEMBERS = {
     ways: { "": (value) => value },
     format: percent,
     max: 100,
+    marks: levels,
   },
   network: {
     family: "network",

@@ -113,12 +113,15 @@ export class Members {
   }
 
   #newChart(names) {
-    const { format, ways, max, least } = this.#definition;
+    const { format, ways, max, least, marks } = this.#definition;
     const labels = Object.keys(ways).flatMap((way) => names.map((name) => (way ? `${name} ${way}` : name)));
     const downward = labels.flatMap((_, line) => (line < names.length ? [] : [line]));
     const crosshair = new Crosshair(this.#asking.signal);
     this.#figure.classList.add("peers");
-    return new Chart(this.#figure, { labels, format, max, least, downward, crosshair, styles: names.length });
+    const options = { labels, format, max, least, downward, crosshair, styles: names.length };
+    const chart = new Chart(this.#figure, options);
+    if (marks) chart.mark(marks());
+    return chart;
   }
 
   #draw() {

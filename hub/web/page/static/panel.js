@@ -65,10 +65,11 @@ export class Panel {
 
   /** Draw the values so far; see `Chart.draw`. The message is the newest. */
   draw(series, columns, interval, message, peaks) {
-    const { families, hint } = this.#definition;
+    const { families, hint, marks } = this.#definition;
     if (hint) this.#hint.textContent = hint(message);
     if (this.#named < this.#members.length) this.#nameLines();
     this.#devices?.show();
+    if (marks) this.#chart.mark(marks(message));
     this.#chart.draw(series, columns, interval, peaks);
     const causes = families.flatMap((family) => [...causesOf(message, family)]);
     const texts = causes.map(([member, cause]) => (member ? `${member}: ${cause}` : cause));
