@@ -40,7 +40,8 @@ export class Panel {
     this.#family = families[0];
     this.families = families;
     this.#hint = element("small", {}, hint);
-    if (open) membersButton(heading, open);
+    // A wall is only looked at.
+    if (open && document.documentElement.dataset.view !== "wall") membersButton(heading, open);
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
     this.#chart = new Chart(figure, { labels, format, max, least, stacked, downward, crosshair });
