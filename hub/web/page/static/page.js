@@ -162,12 +162,12 @@ class Page {
     const seconds = RANGES[range()];
     const { interval, history } = this.#catalog;
     const fold = Math.max(1, Math.ceil(seconds / POINTS / interval));
-    this.#interval = +(interval * fold).toFixed(9);
+    const step = +(interval * fold).toFixed(9);
     const lines = this.#panels.flatMap((panel) => panel.lines);
-    const series = new LastingSeries(lines, seconds, fold > 1 ? this.#interval : 0);
-    if (fold > 1) await this.#load(series, Math.min(seconds, history), signal);
+    const series = new LastingSeries(lines, seconds, fold > 1 ? step : 0);
+    if (fold > 1) await this.#load(series, Math.min(seconds, history), step, signal);
     if (signal.aborted || this.#renewing) return;
-    this.#series = series;
+    [this.#series, this.#interval] = [series, step]; // until now the old values are drawn
     // The feed is of the hub's own interval whatever the range: one view for all pages.
     this.#feed = new MetricsFeed({
       metrics: this.#families(),
@@ -196,13 +196,13 @@ class Page {
   }
 
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
-  async #load(series, seconds, signal) {
+  async #load(series, seconds, interval, signal) {
     this.#status.show({ name: "connecting" });
     const charted = this.#panels.flatMap(({ families }) => families);
     const metrics = this.#catalog.families.filter((name) => charted.includes(name));
     const devices = this.#pastDevices();
     const limited = AbortSignal.any([signal, AbortSignal.timeout(1000 * TIMEOUT)]);
-    const query = { metrics, devices, seconds, interval: this.#interval, signal: limited };
+    const query = { metrics, devices, seconds, interval, signal: limited };
     const past = await fetchPast(query).catch(() => null);
     if (!past || signal.aborted) return;
     for (const message of past.means) for (const panel of this.#panels) panel.note(message);
