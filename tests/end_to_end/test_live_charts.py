@@ -34,6 +34,12 @@ pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser
 QUICK: Final = Settings(interval=0.1)
 HISTORY: Final = "/api/system/metrics/history"
 
+UNANSWERED: Final = """const [ask, limit] = [fetch, AbortSignal.timeout];
+AbortSignal.timeout = () => limit.call(AbortSignal, 2000);
+window.fetch = (url, options) => !String(url).includes("/metrics/history") ? ask(url, options)
+    : new Promise((_, fail) => options.signal.addEventListener("abort", () => fail(Error())));"""
+"""A script that has no request for the past answered, and waits less long for any answer."""
+
 
 class Spiky:
     """A load that is steady, but for those ticks that it is told of."""
@@ -167,6 +173,18 @@ async def test_the_past_in_buckets_and_the_feed_join_without_gap_and_without_dup
     assert path.count("M") == 1
     steps = [later - earlier for earlier, later in itertools.pairwise(points(path))]
     assert all(0 < step < 3 for step in steps), steps
+
+
+async def test_where_the_past_is_not_answered_the_page_goes_on_with_the_feed() -> None:
+    async with shown(made_up_hub(QUICK, cpu=Spiky().collect), script=UNANSWERED) as page:
+        await page.get_by_text("10 min").click()
+        await expect(page.locator("#state[data-state=connecting]")).to_be_visible()
+        await live(page)
+
+        async def drawn() -> list[float]:
+            return points(await line(page))
+
+        await eventually(drawn, lambda found: len(found) > 1)
 
 
 async def fold(page: Page, script: str) -> Any:  # noqa: ANN401 # whatever the script returns
