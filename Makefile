@@ -7,11 +7,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests run under the threshold of the coverage, several at a time: most wait for a clock or a
 # server. A part of them is over sooner without either; ARGS may ask for both. Those that attack,
-# fuzz, come in crowds or need a browser are a target of their own.
+# fuzz, come in crowds, or need browsers, proxies or mounts are a target of their own.
 ifeq ($(filter tests/% ./tests/% -k% -m% --lf --last-failed --co --collect-only,$(ARGS)),)
 WORKERS ?= 4
 TESTS   := -n $(WORKERS) --dist worksteal --cov -m "not long"
-TIME    := All tests but the long ones, with branch coverage: less than two minutes on two cores.
+TIME    := All tests but the long ones, with branch coverage: less than three minutes on two cores.
 else
 TIME    := A part of the tests, without coverage: as a rule some seconds.
 endif
@@ -32,8 +32,8 @@ test: $(VENV)/.test ## run all tests with branch coverage, or a part: make test 
 	@echo "$(TIME)"
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
-test-long: $(VENV)/.test ## run the tests that attack, fuzz, come in crowds or need a browser
-	@echo "The long tests: two minutes on two cores, or what HUB_FUZZ_STEPS asks for."
+test-long: $(VENV)/.test ## run the tests that attack, fuzz, come in crowds, need browsers, proxies or mounts
+	@echo "The long tests: about five minutes on two cores, or what HUB_FUZZ_STEPS asks for."
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types

@@ -212,6 +212,7 @@ FIGURES: Final = dict.fromkeys((
 NESTED: Final = dict.fromkeys(MANY, FIGURES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "value"),
     [

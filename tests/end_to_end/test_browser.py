@@ -15,7 +15,7 @@ from tests.support.browser import LOST, needs_chromium, open_page
 from tests.support.past import kept_snapshots
 from tests.support.servers import DEADLINE, start_hub, surviving
 
-pytestmark = [needs_chromium, pytest.mark.usefixtures("browser")]
+pytestmark = [pytest.mark.long, needs_chromium, pytest.mark.usefixtures("browser")]
 
 EXPECTED: Final = rf"{LOST}|404 \(Not Found\)"  # there is no icon beside a JSON document
 

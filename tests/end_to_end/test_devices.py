@@ -34,6 +34,8 @@ from tests.support.fuse import FUSE, Size, mount_fuse
 from tests.support.machines import Witness, mount, needs, play, run
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 
+pytestmark = pytest.mark.long
+
 Body = dict[str, Any]
 
 

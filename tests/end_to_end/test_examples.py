@@ -30,6 +30,8 @@ from tests.support.documents import DOCS, ROOT, Snippet, commands, snippets
 from tests.support.servers import DEADLINE, Log, ServerProcess, serve_here, start_hub
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.long
+
 TOKEN: Final = "TOKEN"  # noqa: S105 # as the documents have it
 AUTHORIZED: Final = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -206,7 +208,6 @@ def test_the_terminal_client_shows_the_feed(command: str, hub: ServerProcess, ho
 # A browser
 
 
-@pytest.mark.long
 @needs_chromium
 @pytest.mark.usefixtures("browser")
 @every_snippet("html")
@@ -228,7 +229,6 @@ async def stamp(page: Page) -> str:
     return found[0] if found else ""
 
 
-@pytest.mark.long
 @needs_chromium
 @pytest.mark.usefixtures("browser")
 @every_snippet("js")
@@ -250,7 +250,6 @@ async def test_a_script_writes_messages_to_the_console(
 # An installation
 
 
-@pytest.mark.long
 @pytest.mark.skipif(find_spec("hatchling") is None, reason="hatchling is not installed")
 def test_the_wheel_can_be_installed_as_written_and_has_the_documents(tmp_path: Path) -> None:
     """Without what it depends on, which is not to be downloaded anew for each test."""

@@ -23,6 +23,8 @@ from tests.support.proxy import PROXIES, Kind, Proxy, needs, needs_nginx, start_
 from tests.support.servers import DEADLINE, PATH, ServerProcess, start_hub
 from tests.support.tokens import TOKEN
 
+pytestmark = pytest.mark.long
+
 HISTORY = f"{PATH}/history"
 STREAM = f"{PATH}/stream"
 
