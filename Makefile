@@ -33,8 +33,8 @@ test: $(VENV)/.test ## run all tests with branch coverage, or a part: make test 
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 test-long: $(VENV)/.test ## run the tests that attack, fuzz, come in crowds, need browsers, proxies or mounts
-	@echo "The long tests: about five minutes on two cores, or what HUB_FUZZ_STEPS asks for."
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m long $(ARGS)
+	@echo "The long tests: about six minutes on two cores, or what HUB_FUZZ_STEPS asks for."
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting and types
 	$(BIN)/ruff check

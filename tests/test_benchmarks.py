@@ -635,7 +635,6 @@ class TestMachine:
         assert found == pytest.approx(times.user + times.system, abs=0.05)
 
 
-@pytest.mark.long
 class TestEndToEnd:
     def case(self, *command: str) -> Case:
         return Case(Target("x", "a server", command), clients=5, seconds=1)
