@@ -70,6 +70,8 @@ class _Meter:
         self._directory = root / "sys/devices/system/cpu"
         self._online: tuple[int, ...] | None = None  # the list when it was last looked at
         self._latest = _Reading({}, listed=False)  # the last reading that succeeded
+        # What was counted between the last two readings with any time in between.
+        self._counted: dict[int, dict[str, float]] = {}
 
     def prime(self) -> None:
         """Take a first reading.
@@ -78,6 +80,7 @@ class _Meter:
             RuntimeError: there are no times, or such as no processor can have counted.
         """
         self._renew()
+        self._counted = {}
 
     def _renew(self) -> _Reading:
         """Take a reading; return the one before it."""
@@ -87,7 +90,8 @@ class _Meter:
     def _growth(self) -> dict[int, dict[str, float]]:
         """Take a reading; return what was counted since by processors that were there before.
 
-        A counter that went back, as Linux's iowait does, counts as still.
+        A counter that went back, as Linux's iowait does, counts as still. Where two ticks follow
+        each other so closely that no time was counted, it is what was counted before.
 
         Raises:
             RuntimeError: nothing can be compared, or as for ``prime()``.
@@ -105,7 +109,9 @@ class _Meter:
         }
         if not growth:
             raise RuntimeError("no processor was present at the last reading")
-        return growth
+        if not self._counted or any(any(counted.values()) for counted in growth.values()):
+            self._counted = growth
+        return self._counted
 
     def _take(self) -> _Reading:
         if self._online is None:
@@ -157,25 +163,16 @@ class ProcessorMeter(_Meter):
 class MachineMeter(_Meter):
     """How busy all processors together were. For its arguments see ``_Meter``."""
 
-    def __init__(
-        self, read: Callable[[], Sequence[Any]] = _per_processor, root: Path = Path("/")
-    ) -> None:
-        super().__init__(read, root)
-        self._share = 0.0  # the last one
-
     def collect(self) -> float:
         """Return the busy share since the last reading, in percent.
 
-        It is that of the processors which were online at both ends. Where two ticks follow each
-        other so closely that no time was counted in between, it is as it was, and 0.0 at first.
+        It is that of the processors which were online at both ends; 0.0 before they have counted
+        any time.
 
         Raises:
             RuntimeError: as ``ProcessorMeter.collect``.
         """
-        growth = self._growth().values()
-        if any(seconds for counted in growth for seconds in counted.values()):
-            self._share = _busy(growth)
-        return self._share
+        return _busy(self._growth().values())
 
 
 class ModeMeter(_Meter):
@@ -196,26 +193,20 @@ class ModeMeter(_Meter):
         # The most that each processor was seen to have counted, by its number and field.
         self._most: dict[int, dict[str, float]] = {}
         self._totals: Mapping[str, float] = {}  # by mode; a new one at every reading
-        self._shares: dict[str, float] = {}  # the last ones
 
     def collect(self) -> dict[str, float]:
         """Return the share of each mode since the last reading, in percent; in all 100.
 
-        It is that of the processors which were online at both ends. Where two ticks follow each
-        other so closely that no time was counted in between, the shares are as they were.
+        It is that of the processors which were online at both ends.
 
         Raises:
             RuntimeError: no time was counted so far; else as ``ProcessorMeter.collect``.
         """
         spent = _by_mode(self._growth().values())
         total = sum(spent.values())
-        if total > 0:
-            self._shares = {
-                mode: min(100.0, 100.0 * seconds / total) for mode, seconds in spent.items()
-            }
-        if not self._shares:
+        if total <= 0:
             raise RuntimeError("no processor has counted any time since the last reading")
-        return dict(self._shares)
+        return {mode: min(100.0, 100.0 * seconds / total) for mode, seconds in spent.items()}
 
     def totals(self) -> dict[str, float]:
         """Return the seconds by mode that were counted up to the last reading; empty before it.

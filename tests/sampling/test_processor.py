@@ -273,6 +273,33 @@ def test_modes_that_a_platform_does_not_count_are_absent(
     assert list(found.items()) == list(spent.items())
 
 
+def test_where_no_time_was_counted_since_all_is_as_it_was(machine: Machine) -> None:
+    meters = (
+        MachineMeter(machine.read, machine.root),
+        ProcessorMeter(machine.read, machine.root),
+        ModeMeter(machine.read, machine.root),
+    )
+    machine.run(cpu0=times(0, 0))
+    for made in meters:
+        made.prime()
+    machine.run(cpu0=times(3, 1))
+    found = [made.collect() for made in meters]
+    assert found[:2] == [75.0, [75.0, 0.0, 0.0, 0.0]]
+    assert [made.collect() for made in meters] == found
+    machine.run(cpu0=times(3, 2))
+    assert [made.collect() for made in meters[:2]] == [0.0, [0.0, 0.0, 0.0, 0.0]]
+
+
+def test_what_was_before_a_pause_is_forgotten(machine: Machine) -> None:
+    made = MachineMeter(machine.read, machine.root)
+    machine.run(cpu0=times(0, 0))
+    made.prime()
+    machine.run(cpu0=times(3, 1))
+    made.collect()
+    made.prime()
+    assert made.collect() == 0.0
+
+
 def test_where_no_time_was_counted_it_was_spent_with_nothing() -> None:
     with pytest.raises(RuntimeError, match="no processor has counted any time"):
         modes([times(1, 1)], [times(1, 1)])
