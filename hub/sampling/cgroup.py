@@ -39,12 +39,12 @@ class CpuGroup(Protocol):
         """Return the processor time that it has had so far, in seconds.
 
         Raises:
-            RuntimeError: nobody counts it.
+            RuntimeError: the kernel does not count it.
         """
         ...
 
     def throttling(self) -> Throttling | None:
-        """Return how often it was held up so far; None where nobody counts that."""
+        """Return how often it was held up so far; None where the kernel does not count that."""
         ...
 
 
@@ -72,7 +72,7 @@ class MemoryGroup:
         return max(0, _number(_read(path), path) - inactive)
 
     def oom_kills(self) -> int | None:
-        """Return how many processes were killed for want of memory; None where nobody counts.
+        """Return how many processes were killed for want of memory; None where that is not counted.
 
         Version 2 counts all that were in the group or below. Version 1 counts each group's by
         itself: then it is those of our groups, from the innermost up to this one.

@@ -32,7 +32,7 @@ class ContainerMeter:
 
         ``cpu_limit_cores`` is in processors, and ``throttled`` is the percentage of the periods
         since the last reading in which the limit held the group up: both only with such a limit,
-        the latter not in the first reading of a group, nor where nobody counts it.
+        the latter not in the first reading of a group, nor where the kernel does not count it.
         ``memory_limit_bytes`` is only there with such a limit, ``memory_used_bytes`` and
         ``oom_kills`` (so far) are of the group whose limit it is.
 

@@ -38,7 +38,7 @@ class _Mount:
     point: str
     device: str
     type: str
-    is_automatic: bool = False  # by an automounter, which ends it when nobody asks for a while
+    is_automatic: bool = False  # by an automounter, which ends it when it is not used for a while
 
     @property
     def is_program(self) -> bool:

@@ -14,8 +14,8 @@ _SECONDS: Final = 60.0
 class Ranking:
     """Chooses a few of many devices: those that are usually shown, then the most active ones.
 
-    How active one was fades within a minute or so; of those that were alike, whoever was chosen
-    before stays.
+    How active one was fades within a minute or so; of those that were alike, the ones chosen
+    before stay.
 
     Args:
         most: how many are chosen at most.

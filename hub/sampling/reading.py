@@ -50,7 +50,7 @@ def members_reading(read: Mapping[str, Value | Failure | None], *, left_out: int
     failures = {name: one for name, one in read.items() if isinstance(one, Failure)}
     if failures and not values:
         name, failure = next(iter(failures.items()))
-        return Failure.of(RuntimeError(f"{name}: {failure.cause}"))  # a line of a bounded length
+        return failure.of_member(name)
     if left_out:
         failures[REST] = Failure(f"{left_out} more than {MOST_MEMBERS} are left out")
     return Incomplete(values, failures) if failures else values

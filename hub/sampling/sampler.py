@@ -82,7 +82,7 @@ class Sampler:
         self._tick: int | None = None  # the last snapshot's tick and number
         self._number: int | None = None
         self._precisions: Mapping[str, Rounding] = {}  # by the names of metrics
-        self._resting: frozenset[str] = frozenset()  # those that nobody asked for at the last tick
+        self._resting: frozenset[str] = frozenset()  # those that no client asked for of late
         # For the statistics, whose attributes say what they are.
         self._ticks = 0
         self._missed = 0

@@ -47,6 +47,10 @@ class Failure:
             return cls(name)
         return cls(one_line(text, _CAUSE_LENGTH) or name)
 
+    def of_member(self, name: str) -> Failure:
+        """Return the same as the failure of the family that the member of that name belongs to."""
+        return Failure(one_line(f"{name}: {self.cause}", _CAUSE_LENGTH))
+
 
 def _of_system(error: BaseException) -> str:
     """Return what the operating system said, and of which file."""
@@ -189,7 +193,7 @@ class Snapshot:
         readings: by metric name. A metric that was not in demand, or that has only just come
             into demand and needs a tick to warm up, is absent.
         precisions: of those metrics that have one, by name; one mapping for many snapshots.
-        resting: metrics of which only a part was read, as nobody asked for them.
+        resting: metrics of which only a part was read, as no client asked for them.
     """
 
     tick: int

@@ -154,8 +154,9 @@ def _disk(path: str) -> Metric:
 def _used_space(path: str) -> float:
     try:
         return psutil.disk_usage(path).percent
-    except OSError as error:  # the operator knows which path it is, and clients need not
-        raise OSError(error.errno, error.strerror) from None
+    except OSError as error:
+        error.filename = None  # the operator knows which path it is, and clients need not
+        raise
 
 
 def _processors(times: Recent[Sequence[Any]]) -> Iterator[Metric]:

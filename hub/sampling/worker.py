@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import anyio
 
@@ -25,8 +25,6 @@ Key: TypeAlias = "tuple[str, str | None]"
 """A metric's name, and that of a member which is read by itself."""
 
 MemberReading: TypeAlias = "Value | Failure | None"
-
-_FAMILY: Final = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Job:
     @property
     def key(self) -> Key:
         """What it is known by."""
-        return self.metric.name, _FAMILY if self.member is None else self.member[0]
+        return self.metric.name, None if self.member is None else self.member[0]
 
 
 class Batch:

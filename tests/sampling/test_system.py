@@ -25,6 +25,7 @@ from hub.sampling.recent import Recent
 from hub.sampling.snapshot import DeviceDeltas, Failure, Reading, Snapshot
 from hub.sampling.system import standard_metrics
 from hub.sampling.value import Value
+from tests.support.control_groups import TOTAL, GroupTree, Layout
 from tests.support.servers import DEADLINE
 
 FAMILIES = [
@@ -268,3 +269,60 @@ def test_units_are_told_where_all_numbers_of_a_family_have_the_same() -> None:
     assert told["cpu"] == told["disks"] == told["pressure"] == "percent"
     assert told["memory_bytes"] == told["disks_bytes"] == "bytes"
     assert "network" not in told
+
+
+# What processors and memory are relative to
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize(
+    ("relative_to", "is_limited", "contained"),
+    [
+        ("auto", True, True), ("auto", False, False), ("host", True, False),
+        ("container", True, True), ("container", False, True),
+    ],
+)  # fmt: skip
+def test_processors_and_memory_are_relative_to_what_was_chosen(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    layout: Layout,
+    relative_to: str,
+    is_limited: bool,
+    contained: bool,
+) -> None:
+    tree = GroupTree(tmp_path, layout)
+    tree.cpu(limit=(50_000, 100_000) if is_limited else None)
+    tree.memory(limit=1 << 30 if is_limited else None, usage=1 << 29)
+    monkeypatch.setattr("hub.sampling.system.ControlGroup", lambda _: tree.control)
+    families = standard_metrics(Settings(relative_to=relative_to))
+    chosen = {one.name: one for one in families if one.name in {"cpu", "memory"}}
+    said = {one.schema.get("x-relative-to") for one in chosen.values()}
+    assert said == ({"container"} if contained else {None})
+    assert all(("container" in one.description) is contained for one in chosen.values())
+    if contained:
+        whole = 1 << 30 if is_limited else TOTAL
+        assert chosen["memory"].collect() == 100 * (1 << 29) / whole
+
+
+def test_the_families_that_read_the_same_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def noting(call: str, real: Callable[..., object]) -> Callable[..., object]:
+        def read(**how: bool) -> object:
+            reads.append(call)
+            return real(**how)
+
+        return read
+
+    for call in ("cpu_times", "virtual_memory"):
+        monkeypatch.setattr(psutil, call, noting(call, getattr(psutil, call)))
+    monkeypatch.setattr(Recent, "SECONDS", DEADLINE)
+    families = metrics()
+    for name in ("cpu", "cpu_times", "cores"):
+        prime = families[name].prime
+        assert prime is not None
+        prime()
+    for name in ("memory", "memory_bytes"):
+        families[name].collect()
+    assert sorted(reads) == ["cpu_times", "virtual_memory"]

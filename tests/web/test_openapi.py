@@ -94,6 +94,21 @@ def test_the_documents_say_what_this_hub_offers() -> None:
     }
 
 
+def test_every_family_has_its_unit_its_convention_and_what_it_is_relative_to() -> None:
+    contained = {"type": "number", "x-relative-to": "container"}
+    one = hub()
+    one.register(Metric("own", int, unit="furlongs", convention="own.length", schema=contained))
+    offers = (one.catalog(), one.catalog(restricted=True))
+    for document in (openapi(one.catalog()), asyncapi(*offers, HOST)):
+        components = cast("dict[str, Any]", document["components"])
+        families = components["schemas"]["Sample"]["properties"]
+        assert families["own"]["x-unit"] == "furlongs"
+        assert families["own"]["x-opentelemetry"] == "own.length"
+        assert families["own"]["anyOf"][0] == contained
+        standard = set(families) - {"own", "queue_depth", "errors", "timestamp", "seq"}
+        assert all("x-opentelemetry" in families[name] for name in standard)
+
+
 def test_restricted_families_are_in_the_feed_for_those_who_have_a_token() -> None:
     document = feeds()
     for name, restricted in (("feed", False), ("restrictedFeed", True)):

@@ -165,6 +165,17 @@ def test_the_machine_s_figures_are_those_of_the_newest_snapshot() -> None:
     assert found["hub_memory_free_bytes"] == 2
 
 
+def test_what_devices_have_counted_is_told_while_their_family_is_sampled() -> None:
+    totals = {"eth0": {"bytes_recv": 7, "bytes_sent": 1, "packets_recv": 2, "packets_sent": 3}}
+    bench = Bench()
+    bench.hub.register(Metric("network", int, totals=lambda: totals))
+    name = "hub_network_receive_bytes_total{device=eth0}"
+    bench.hub.publish(snapshot(1))
+    assert name not in bench.figures(), "they would stand still"
+    bench.hub.publish(snapshot(2, network=0))
+    assert bench.figures()[name] == 7
+
+
 class Slow(QueuedSubscriber):
     """Has a queue of three, and no reader."""
 
@@ -273,6 +284,8 @@ async def test_the_figures_of_a_real_hub_keep_to_the_conventions() -> None:
     assert found["hub_clients{transport=websocket}"] == 1
     assert found["hub_frames_delivered_total"] >= 1
     assert 0 < found["hub_memory_usage_ratio"] < 1
+    assert found["hub_history_seconds"] >= 0
+    assert found["hub_history_size_bytes"] > 0
     units = {one.name: one.unit for one in families if one.unit}
     assert all(name.endswith(f"_{unit}") for name, unit in units.items())
 
