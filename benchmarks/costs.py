@@ -49,7 +49,7 @@ Snapshots are made up, with numbers of the size that they have in life. The usua
 cores, and 4 disks, interfaces and file systems each; its file systems stay as they are, and every
 other disk and interface is idle. The largest has 64 of each, which is the most that a snapshot may
 have, and nothing stays as it is. Families "at rest" are those that are always sampled; "all" are
-also those that are sampled only when somebody asks. Memory is what Python allocates for an hour of
+also those that are sampled only when a client asks. Memory is what Python allocates for an hour of
 snapshots, one a second, and by how much that makes a fresh process's resident memory grow. The
 account is the hub's own, which ends the history where it comes to `--history-bytes`. Times are the
 best or the median of several rounds."""
@@ -175,7 +175,7 @@ def _time_lines(metrics: Mapping[str, Metric]) -> Iterator[tuple[str, str]]:
     ):
         keep = History(_HOUR).append
         yield f"keeping a snapshot, {title}", f"{_each(keep, snapshots(of, names)):.0f} us"
-        yield f"publishing to nobody, {title}", f"{asyncio.run(_published(of, names)):.0f} us"
+        yield f"publishing to no client, {title}", f"{asyncio.run(_published(of, names)):.0f} us"
     yield from _full_lines(resting)
 
 
@@ -202,7 +202,7 @@ def _checked(history: History, view: View) -> None:
 
 
 async def _published(of: Machine, names: Collection[str]) -> float:
-    """Return how many us of the event loop a snapshot takes that nobody wants to see."""
+    """Return how many us of the event loop a snapshot takes that no client wants to see."""
     return _each(Hub().publish, snapshots(of, names))
 
 

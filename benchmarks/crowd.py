@@ -98,7 +98,7 @@ class Crowd:
         peak: the most that it ever was, also while it answered.
         answers: to requests for ever more of the past, and at last for as much as is granted.
         asked: how many times the last was answered while the clients were watched.
-        calm: what the clients saw while nobody asked for the past.
+        calm: what the clients saw while no client asked for the past.
         busy: what they saw meanwhile.
     """
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _SETTLING: Final = 3.0
 _MIB: Final = 2**20
 _TICK_TERMS: Final = """\
-A tick of all families that are sampled though nobody asks for them, in the thread that reads them:
-its processor time by family, the median of many ticks. Between two ticks the thread sleeps, so
+A tick of all families that are sampled though no client asks for them, in the thread that
+reads them: its processor time by family, the median of many ticks. Between two ticks the thread sleeps, so
 that caches have gone cold as they have in a hub. The time until the event loop has the readings
 is the last line. In the namespace with many interfaces there are no control groups to be read, and
 no interface is physical, so that those that count are found by the routes."""
@@ -100,7 +100,7 @@ def _crowd_parts(crowd: Crowd, pairs: int, idle: int) -> Iterator[str]:
     yield "\n".join(table(head, [_answer_line(one) for one in crowd.answers]))
     yield _LAG_TERMS
     asking = f"the last of these requests, {crowd.asked} answers"
-    lines = [_lag_line("nobody asks", crowd.calm), _lag_line(asking, crowd.busy)]
+    lines = [_lag_line("no client asks", crowd.calm), _lag_line(asking, crowd.busy)]
     yield "\n".join(table(("meanwhile", "lag p50 ms", "p99", "max", "missed"), lines))
 
 

@@ -73,7 +73,7 @@ def parse_devices(
     """Read lists such as ``network:eth*,!docker*,disks:/home``; what follows ``!`` is excluded.
 
     Args:
-        label: the name under which whoever wrote it knows it.
+        label: the name under which the operator or client who wrote it knows it.
         text: lists of globs, each of which begins with its family.
         families: those that have members; by default any name is one.
         trusted: whether an operator wrote it, and not a stranger, who may write so much only.

@@ -576,7 +576,7 @@ def test_a_slow_metric_of_an_application_s_own_is_late_and_nothing_else() -> Non
         assert body["cpu"] == pytest.approx(body["busy"], abs=0.1)
 
 
-# What nobody has asked for yet
+# What no client has asked for yet
 
 POLLED: Final = "?metrics=cpu,network,temperatures&partial=true"
 

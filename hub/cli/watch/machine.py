@@ -1,4 +1,4 @@
-"""What machine a hub is on, as it tells whoever asks."""
+"""What machine a hub is on, as it tells its clients."""
 
 from __future__ import annotations
 

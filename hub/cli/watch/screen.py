@@ -44,7 +44,7 @@ class Screen:
         console: where to draw; by default standard output.
         keys: whether the user can press keys.
         on_failure: is given what goes wrong in drawing; by default that is raised, which in a
-            timer is heard by nobody.
+            timer no caller hears.
     """
 
     def __init__(
