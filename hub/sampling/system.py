@@ -155,8 +155,10 @@ def _used_space(path: str) -> float:
     try:
         return psutil.disk_usage(path).percent
     except OSError as error:
-        error.filename = None  # the operator knows which path it is, and clients need not
-        raise
+        if not error.strerror:
+            raise
+        # The operator knows which path it is, and clients need not.
+        raise OSError(error.errno, error.strerror) from None
 
 
 def _processors(times: Recent[Sequence[Any]]) -> Iterator[Metric]:

@@ -326,3 +326,15 @@ def test_the_families_that_read_the_same_read_it_once(monkeypatch: pytest.Monkey
     for name in ("memory", "memory_bytes"):
         families[name].collect()
     assert sorted(reads) == ["cpu_times", "virtual_memory"]
+
+
+def test_a_disk_that_cannot_be_read_says_why_and_not_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = metrics("/secret")["disk"]
+    for error, cause in (
+        (FileNotFoundError(2, "No such file or directory", "/secret"), "No such file or directory"),
+        (OSError("no number"), "no number"),
+    ):
+        monkeypatch.setattr(psutil, "disk_usage", failing(error))
+        with pytest.raises(OSError, match=cause) as raised:
+            disk.collect()
+        assert Failure.of(raised.value).cause == cause
