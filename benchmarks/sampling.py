@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _SETTLING: Final = 3.0
 _MIB: Final = 2**20
 _TICK_TERMS: Final = """\
-A tick of all families that are sampled though no client asks for them, in the thread that
-reads them: its processor time by family, the median of many ticks. Between two ticks the thread
-sleeps, so that caches have gone cold as they have in a hub. The time until the event loop has the
-readings is the last line. In the namespace with many interfaces there are no control groups to be read, and
+A tick of all families that are sampled though no client asks for them, in the thread that reads
+them: its processor time by family, the median of many ticks. Between two ticks the thread sleeps,
+so that caches have gone cold as they have in a hub. The time until the event loop has the readings
+is the last line. In the namespace with many interfaces there are no control groups to be read, and
 no interface is physical, so that those that count are found by the routes."""
 _CROWD_TERMS: Final = """\
 A hub in a network namespace of its own, all of whose interfaces are busy. Its clock is an hour
