@@ -83,7 +83,7 @@ def parse_devices(
     """
     found: dict[str, tuple[set[str], set[str]]] = {}
     family = ""
-    items = [item.strip() for item in text.split(",")]
+    items = [item.strip(" ") for item in text.split(",")]
     if not trusted and (len(items) > _MOST_GLOBS or len(text) > _MOST_CHARACTERS):
         rule = f"at most {_MOST_GLOBS} globs, of {_MOST_CHARACTERS} characters together"
         raise InvalidValue(label, rule, text)
@@ -94,7 +94,7 @@ def parse_devices(
             known = "" if families is None else f", which are {', '.join(families)}"
             rule = f"lists of globs, each begun by a family that has members{known}"
             raise InvalidValue(label, f"{rule}, as in network:eth*,!docker*", item)
-        is_excluded, glob = glob.startswith("!"), glob.removeprefix("!").strip()
+        is_excluded, glob = glob.startswith("!"), glob.removeprefix("!").strip(" ")
         if not glob:
             raise InvalidValue(label, "a list of globs, of which none is empty", item)
         found.setdefault(family, (set(), set()))[is_excluded].add(glob)
@@ -104,7 +104,7 @@ def parse_devices(
 def _begins(item: str) -> tuple[str, str]:
     """Return the family that an item begins a list of, if it does, and the rest of it."""
     family, colon, rest = item.partition(":")
-    return (family, rest.strip()) if colon and _FAMILY.fullmatch(family) else ("", item)
+    return (family, rest.strip(" ")) if colon and _FAMILY.fullmatch(family) else ("", item)
 
 
 def _selection(include: Iterable[str], exclude: Iterable[str]) -> Selection:

@@ -70,3 +70,10 @@ def test_what_is_remembered_of_names_is_bounded() -> None:
     assert all(selection.shows(f"eth{number}") for number in range(2000))
     assert not selection.shows("lo")
     assert len(selection._known) <= 512
+
+
+@pytest.mark.parametrize("glob", ["\x1c", "\x85", "\u2028", "\t"])
+def test_only_blanks_around_a_glob_are_left_out(glob: str) -> None:
+    assert parse_devices("devices", f" network: ! {glob} ", FAMILIES) == {
+        "network": Selection((), (glob,))
+    }
