@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 import pytest
 from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Route as Routed
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
@@ -136,7 +137,7 @@ async def test_a_hub_that_is_away_while_the_page_is_loaded_is_waited_for() -> No
     ):
         answers = iter([502, 404, 200])
 
-        async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
+        async def answer(route: Routed) -> None:
             status = next(answers, None)
             if status is None:
                 await route.continue_()
@@ -147,6 +148,37 @@ async def test_a_hub_that_is_away_while_the_page_is_loaded_is_waited_for() -> No
         await page.goto(url)
         await live(page)
         assert next(answers, None) is None
+
+
+@pytest.mark.parametrize("name", ["look.js", "page.css", "page.js", "scale.js"])
+async def test_a_page_of_which_a_file_did_not_come_loads_itself_anew(name: str) -> None:
+    expected = f"{AWAY}|127.0.0.1|MIME type|net::ERR_FAILED"
+    async with (
+        behind_proxy(Hub(QUICK)) as (_, url),
+        open_page("about:blank", expected=expected, script=NO_DELAY) as page,
+    ):
+        answers = ["lost", "page", "busy", "lost"]
+
+        async def answer(route: Routed) -> None:
+            answer = answers.pop(0) if answers else "file"
+            if answer == "file":
+                await route.continue_()
+            elif answer == "lost":
+                await route.abort()
+            else:
+                status = 502 if answer == "busy" else 200
+                await route.fulfill(status=status, body="<h1>Soon</h1>", content_type="text/html")
+
+        async def left() -> int:
+            return len(answers)
+
+        await page.route(f"**/static/{name}", answer)
+        await page.goto(url)
+        if name.endswith(("page.js", "scale.js")):  # without the others it is live all the same
+            await expect(state(page, "reconnecting")).to_contain_text("could not be loaded")
+        await eventually(left, lambda count: count == 0)
+        await expect(page.locator("html[data-theme=auto]")).to_be_visible()
+        await live(page)
 
 
 async def test_a_hub_that_comes_back_with_another_interval_is_followed_at_that() -> None:
@@ -230,7 +262,7 @@ async def test_another_version_of_the_hub_brings_its_own_page() -> None:
     async with behind_proxy(hub) as (_, url), open_page(url, expected=AWAY, script=script) as page:
         await live(page)
 
-        async def answer(route: Any) -> None:  # noqa: ANN401 # Playwright's
+        async def answer(route: Routed) -> None:
             response = await route.fetch()
             description = await response.json()
             description["info"]["version"] = "99.0"

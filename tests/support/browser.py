@@ -54,7 +54,11 @@ async def open_page(
             if script:
                 await page.add_init_script(script)
             await page.goto(url)
-            yield page
+            try:
+                yield page
+            except BaseException as error:
+                error.add_note(f"The browser said: {faults}")
+                raise
             unexpected = [fault for fault in faults if not re.search(expected, fault)]
             assert not unexpected, unexpected
 

@@ -19,7 +19,7 @@ PARTS: Final = (
     *("page.css", "page.js", "panel.js", "chart.js", "charts.js", "devices.js", "bars.js"),
     *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js", "status.js"),
     *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
-    *("theme.js", "print.js"),
+    *("theme.js", "print.js", "reload.js"),
     *("heat-map.js", "members.js"),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
