@@ -280,6 +280,7 @@ class Channels:
             metrics = catalog.named(view.metrics)
             channel = Channel(view, metrics, self._history, self._slicer, resumed=resumed)
             self._channels[view] = channel
+            self._demand.changed()
         return channel
 
     def leave(self, subscriber: Subscriber) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from hub.clock import Clock
@@ -15,18 +15,21 @@ class Demand:
 
     Args:
         clock: measures the while.
+        changed: told whenever families are wanted, perhaps such as were not before.
     """
 
     SECONDS: Final = 60.0
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self.changed: Final = changed
         self._until: dict[str, float] = {}  # when the demand for a family ends, by its name
 
     def want(self, names: Iterable[str]) -> None:
         """Want these families from now on, for a while."""
         end = self._clock.monotonic() + self.SECONDS
         self._until.update(dict.fromkeys(names, end))
+        self.changed()
 
     @property
     def names(self) -> set[str]:

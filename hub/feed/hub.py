@@ -28,8 +28,8 @@ from hub.feed.view import DEFAULT_METRICS, Frame, View
 from hub.feed.view_limit import ViewLimit
 from hub.sampling.collector import Collector, ThreadCollector
 from hub.sampling.metric import Metric
-from hub.sampling.sampler import Sampler
 from hub.sampling.snapshot import Snapshot
+from hub.sampling.source import LocalSource, SnapshotSource
 from hub.sampling.system import missing_extras, standard_metrics
 from hub.settings import Settings
 
@@ -52,6 +52,8 @@ class Hub:
         metrics: the families on offer, instead of the standard ones.
         clock: tells and passes the time.
         collector: reads the metrics, instead of threads of the hub's own.
+        source: delivers the snapshots, instead of the hub's own sampler; then there is no
+            collector, and of the metrics only what they are called and how they are shown counts.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Hub:
         metrics: Iterable[Metric] | None = None,
         clock: Clock | None = None,
         collector: Collector | None = None,
+        source: SnapshotSource | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
@@ -69,7 +72,7 @@ class Hub:
         # The recent past, of this life and of those before.
         capacity = max(1, round(self.settings.history / self.settings.interval))
         self.history = History(capacity, self.settings.history_bytes)
-        self._collector = collector or _thread_collector(self.settings, self.clock)
+        self._source = source or _local_source(self.settings, self.clock, collector)
         self.view_limit = ViewLimit(self.settings.views)
         self._catalog = Catalog(
             (), self.settings.interval, self.settings.history, devices=self.settings.selections
@@ -90,11 +93,10 @@ class Hub:
         self._latest_at = 0.0  # the monotonic time at which it came
         self.draining = False  # whether subscribers are sent away, and no more should come
         self._ledger = Ledger()
-        self._sampler: Sampler | None = None
-        self._task: asyncio.Task[None] | None = None  # runs the sampler
+        self._task: asyncio.Task[None] | None = None  # runs the source
         self._delivery = Delivery(self.clock)
         self.slicer = TimeSlicer(self.clock)  # runs what takes long, such as replays
-        demand = Demand(self.clock)
+        demand = Demand(self.clock, self._source.demand_changed)
         self.latest_frames = LatestFrames(self.history, demand, self.slicer)  # for requests
         self._channels = Channels(self.view_limit, self.history, demand, self.slicer)
 
@@ -132,7 +134,7 @@ class Hub:
             overruns=self._delivery.overruns,
             age=self._age(),
             lag=self._lag.distribution(),
-            sampler=self._sampler.statistics() if self._sampler else None,
+            sampler=self._source.statistics(),
         )
 
     def _age(self) -> float | None:
@@ -201,21 +203,26 @@ class Hub:
             await self.stop()
 
     async def _sample(self) -> None:
-        self._sampler = Sampler(
-            interval=self.settings.interval, demand=self.demand, publish=self.publish,
-            collector=self._collector, clock=self.clock,
-        )  # fmt: skip
         for timer in (self._keepalive, self._lag):
             timer.start()
         try:
-            await self._sampler.run()
+            await self._source.run(self, self.demand)
         except Exception:
             _logger.exception("Sampling has failed; all clients are disconnected")
             self.close_all(CloseReason.STOPPING)
         finally:
             for timed in (self._keepalive, self._lag, self.watch):
                 timed.stop()
-            self._collector.close()
+
+    def restore(self, past: Iterable[Snapshot]) -> None:
+        """Take what was sampled before the first snapshot that is published, oldest first.
+
+        What it has already it leaves out.
+        """
+        for snapshot in past:
+            if self.latest is None or snapshot.number > self.latest.number:
+                self.history.append(snapshot)
+                self.latest, self._latest_at = snapshot, self.clock.monotonic()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Encode a snapshot once for every view and begin to hand the frames out.
@@ -300,7 +307,8 @@ class Hub:
             self.remove(subscriber)
 
 
-def _thread_collector(settings: Settings, clock: Clock) -> ThreadCollector:
-    """Return a collector that may take half an interval, but 0.5 to 5 seconds."""
+def _local_source(settings: Settings, clock: Clock, collector: Collector | None) -> LocalSource:
+    """Return a source whose collector may take half an interval, but 0.5 to 5 seconds."""
     timeout = min(max(0.5, settings.interval / 2), 5.0)
-    return ThreadCollector(timeout=timeout, clock=clock)
+    collector = collector or ThreadCollector(timeout=timeout, clock=clock)
+    return LocalSource(interval=settings.interval, collector=collector, clock=clock)
