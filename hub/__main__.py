@@ -13,7 +13,7 @@ from hub.cli.flags import Parser, fail, flags, resolve
 from hub.cli.logs import configure_logging
 from hub.errors import InvalidValue
 from hub.server.listener import listen
-from hub.server.runner import serve
+from hub.server.runner import ServerOptions, serve
 
 __all__ = ["main"]
 
@@ -49,20 +49,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(hub: Hub, options: Mapping[str, Any]) -> int:
-    stall_timeout = hub.settings.stall_timeout
+    how = ServerOptions(options["access_log"], options["drain_seconds"], options["trusted_proxies"])
+    log = (options["log_level"], options["access_log"], options["log_format"])
+    where = (options["host"], options["port"])
     try:
-        listeners = listen(options["host"], options["port"], stall_timeout=stall_timeout)
+        if options["workers"] != 1:
+            from hub.workers.command import serve_with_workers  # noqa: PLC0415 # only if asked for
+            from hub.workers.letters import Setup  # noqa: PLC0415
+
+            return serve_with_workers(options["workers"], Setup(hub.settings, how, log), *where)
+        listeners = listen(*where, stall_timeout=hub.settings.stall_timeout)
     except (OSError, UnicodeError) as error:
-        where = f"{options['host']} port {options['port']}"
         cause = getattr(error, "strerror", None) or error
-        return fail(_PROGRAM, f"cannot listen on {where}: {cause}", status=1)
-    serve(
-        hub,
-        listeners,
-        access_log=options["access_log"],
-        drain_seconds=options["drain_seconds"],
-        trusted_proxies=options["trusted_proxies"],
-    )
+        text = f"cannot listen on {options['host']} port {options['port']}: {cause}"
+        return fail(_PROGRAM, text, status=1)
+    serve(hub, listeners, how)
     return 0
 
 

@@ -28,6 +28,13 @@ class Distribution:
         """How many values there were."""
         return sum(self.counts)
 
+    def __add__(self, other: Distribution) -> Distribution:
+        """Return the values of both, which have the same buckets."""
+        if self.bounds != other.bounds:
+            raise ValueError("distributions over different buckets")
+        counts = (a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return Distribution(self.bounds, tuple(counts), self.total + other.total)
+
 
 class Histogram:
     """Counts values as they come, at the cost of a binary search.

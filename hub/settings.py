@@ -111,6 +111,11 @@ class Settings:
             raise InvalidValue("disk_path", "a path", self.disk_path)
 
     @property
+    def snapshots(self) -> int:
+        """How many snapshots the history has at most: one even where it is to have none."""
+        return max(1, round(self.history / self.interval))
+
+    @property
     def selections(self) -> dict[str, Selection]:
         """Which members are shown of families of which not the usual ones are."""
         text = ",".join(self.devices)

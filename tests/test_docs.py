@@ -206,7 +206,7 @@ def test_settings_of_an_application_are_flags_but_for_those_of_a_server() -> Non
     """As hub/docs/embedding.md says."""
     server = {
         "host", "port", "token_file", "trusted_proxies", "drain_seconds", "log_format",
-        "log_level", "access_log",
+        "log_level", "access_log", "workers",
     }  # fmt: skip
     assert {flag.name for flag in flags()} - server == set(Settings.__dataclass_fields__) - {
         "tokens"

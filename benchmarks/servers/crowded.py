@@ -19,7 +19,7 @@ import anyio
 from hub import Hub, Settings
 from hub.clock import SystemClock
 from hub.server.listener import listen
-from hub.server.runner import serve
+from hub.server.runner import ServerOptions, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     listeners = listen("127.0.0.1", 0, stall_timeout=hub.settings.stall_timeout)
     signal.signal(signal.SIGUSR1, lambda *_: clock.hurry())
     _say(port=listeners[0].getsockname()[1])
-    serve(hub, listeners, access_log=False)
+    serve(hub, listeners, ServerOptions())
     return 0
 
 

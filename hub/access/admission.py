@@ -7,7 +7,7 @@ import hmac
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -109,6 +109,20 @@ class AdmissionStatistics:
     limit: int | None
     refused: Mapping[RefusalReason, int]
     durations: Mapping[Transport, Distribution]
+
+    def __add__(self, other: AdmissionStatistics) -> AdmissionStatistics:
+        """Return who came in at either; the limits add up where both have one."""
+        limits = (self.limit, other.limit)
+        return AdmissionStatistics(
+            clients={name: self.clients[name] + other.clients[name] for name in Transport},
+            limit=None if None in limits else sum(one or 0 for one in limits),
+            refused=Counter(self.refused) + Counter(other.refused),
+            durations={name: self.durations[name] + other.durations[name] for name in Transport},
+        )
+
+    def ended(self) -> AdmissionStatistics:
+        """Return the same once all clients have gone: only what was counted."""
+        return replace(self, clients=dict.fromkeys(Transport, 0), limit=0)
 
 
 class Admission:

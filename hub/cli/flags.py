@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,14 @@ from hub.errors import InvalidValue
 from hub.settings import RELATIVE_TO, Settings
 from hub.text import one_line
 
-__all__ = ["Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch"]
+__all__ = [
+    "Flag", "Parser", "fail", "flags", "read_tokens", "resolve", "switch", "usable_cores",
+]  # fmt: skip
 
 _TOKENS: Final = "HUB_TOKENS"
 """The variable that holds tokens themselves. A flag would show them in the list of processes."""
+
+_MOST_WORKERS: Final = 256
 
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -195,6 +200,27 @@ def _host(label: str, text: str) -> str:
     return text
 
 
+def _workers(label: str, text: str) -> int:
+    if text == "auto":
+        count = usable_cores()
+    else:
+        count = int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else 0
+    if sys.platform == "win32" and count > 1:
+        raise InvalidValue(label, "1, as this system cannot share a port", text)
+    if not 1 <= count <= _MOST_WORKERS:
+        raise InvalidValue(label, f"a whole number from 1 to {_MOST_WORKERS}, or auto", text)
+    return count
+
+
+def usable_cores() -> int:
+    """Return on how many cores this process may run; where several cannot share, it is one."""
+    if sys.platform == "win32":
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _port(label: str, text: str) -> int:
     port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
     if not 0 <= port <= 65535:
@@ -261,6 +287,7 @@ def flags() -> tuple[Flag, ...]:
         ),
         Flag("identity", switch, True, "describe this machine at /api/system/info"),
         Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
+        Flag("workers", _workers, 1, "processes that serve clients; auto is one for each core"),
         Flag("trusted_proxies", _proxies, (), "proxies whose X-Forwarded-For is trusted"),
         Flag("drain_seconds", _drain_seconds, 0.0, "seconds over which to disconnect clients"),
         Flag("log_format", _one_of(FORMATS), "text", f"one of {', '.join(FORMATS)}"),

@@ -69,10 +69,14 @@ class TextFormatter(logging.Formatter):
 
     Addresses, paths and error texts are in part what clients have sent, and could command the
     terminal that shows the log, or forge a line. What is not printable is escaped as in Python.
+
+    Args:
+        worker: the number of the worker that each line names, if there are several.
     """
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
+    def __init__(self, worker: int | None = None) -> None:
+        named = "" if worker is None else f"[worker {worker}] "
+        super().__init__(f"%(asctime)s %(levelname)-8s {named}%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; only a traceback adds others."""
@@ -93,12 +97,15 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def configure_logging(level: str, *, access_log: bool, form: str = "text") -> BackgroundHandler:
+def configure_logging(
+    level: str, *, access_log: bool, form: str = "text", worker: int | None = None
+) -> BackgroundHandler:
     """Log to standard error, one line each, for the hub, for uvicorn, and what others warn of.
 
     uvicorn logs every handshake as INFO beside what its access log holds. So without an access
     log its loggers begin at WARNING, and lines that are not wanted are not even formatted. With
-    one they begin at INFO: below it are the headers of handshakes, with tokens in them.
+    one they begin at INFO: below it are the headers of handshakes, with tokens in them. The lines
+    of a ``worker`` name its number.
 
     Returns:
         The handler of all of them, to be closed at the end; the interpreter does so too.
@@ -106,7 +113,7 @@ def configure_logging(level: str, *, access_log: bool, form: str = "text") -> Ba
     ordinary = "INFO" if access_log else "WARNING"
     quiet = ordinary if level in {"debug", "info"} else level.upper()
     handler = BackgroundHandler(stream_writer(sys.stderr))
-    handler.setFormatter(_formatter(form))
+    handler.setFormatter(_formatter(form, worker))
     handler.addFilter(Throttle())
     handler.addFilter(QueryFilter())
     others = "WARNING" if level in {"debug", "info"} else level.upper()
@@ -118,11 +125,14 @@ def configure_logging(level: str, *, access_log: bool, form: str = "text") -> Ba
     return handler
 
 
-def _formatter(form: str) -> logging.Formatter:
+def _formatter(form: str, worker: int | None) -> logging.Formatter:
     if form == "text":
-        return TextFormatter()
+        return TextFormatter(worker)
     # Imported only where it is asked for. It escapes all that is not ASCII.
     formatter: logging.Formatter = pkgutil.resolve_name("pythonjsonlogger.json:JsonFormatter")(
-        "%(levelname)s %(name)s %(message)s", rename_fields=_JSON_FIELDS, timestamp="time"
+        "%(levelname)s %(name)s %(message)s",
+        rename_fields=_JSON_FIELDS,
+        static_fields={} if worker is None else {"worker": worker},
+        timestamp="time",
     )
     return formatter

@@ -9,6 +9,7 @@ from hub.devices import USUAL, Selection
 from hub.errors import InvalidValue, RefusalReason, Refused
 from hub.feed.view import DEFAULT_METRICS
 from hub.sampling.metric import Metric
+from hub.sampling.value import Rounding
 
 __all__ = ["RESTRICTED_FEED_PATH", "Catalog"]
 
@@ -35,6 +36,12 @@ class Catalog:
     withheld: frozenset[str] = frozenset()
     devices: Mapping[str, Selection] = field(default_factory=dict)
     extras: Mapping[str, str] = field(default_factory=dict)
+    precisions: Mapping[str, Rounding] = field(init=False, repr=False, compare=False)
+    """How the values of families are rounded, by name; one mapping for many snapshots."""
+
+    def __post_init__(self) -> None:
+        found = {m.name: m.precision for m in self.metrics if m.precision is not None}
+        object.__setattr__(self, "precisions", found)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -258,6 +258,11 @@ class Channels:
         return [one for channel in self._channels.values() for one in channel]
 
     @property
+    def views(self) -> frozenset[View]:
+        """All views."""
+        return frozenset(self._channels)
+
+    @property
     def wanted(self) -> set[str]:
         """The names of all metrics that any view shows, or has shown until a while ago."""
         return self._demand.names.union(*(view.metrics for view in self._channels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -31,6 +31,7 @@ from hub.sampling.metric import Metric
 from hub.sampling.snapshot import Snapshot
 from hub.sampling.source import LocalSource, SnapshotSource
 from hub.sampling.system import missing_extras, standard_metrics
+from hub.sampling.value import Rounding
 from hub.settings import Settings
 
 __all__ = ["Hub"]
@@ -70,8 +71,7 @@ class Hub:
         # The observer for subscribers whose receivers may be cut off.
         self.watch = StallWatch(self.settings.stall_timeout, self.clock)
         # The recent past, of this life and of those before.
-        capacity = max(1, round(self.settings.history / self.settings.interval))
-        self.history = History(capacity, self.settings.history_bytes)
+        self.history = History(self.settings.snapshots, self.settings.history_bytes)
         self._source = source or _local_source(self.settings, self.clock, collector)
         self.view_limit = ViewLimit(self.settings.views)
         self._catalog = Catalog(
@@ -120,6 +120,10 @@ class Hub:
         """Return what may be asked for; ``restricted`` families only with a token."""
         return self._catalog if restricted else self._public
 
+    def precisions(self) -> Mapping[str, Rounding]:
+        """See ``SnapshotSink``."""
+        return self._catalog.precisions
+
     def demand(self) -> Sequence[Metric]:
         """Return the families that any view wants, and what the history always has of others."""
         wanted = self._channels.wanted
@@ -133,9 +137,14 @@ class Hub:
             views=len(self._channels),
             overruns=self._delivery.overruns,
             age=self._age(),
-            lag=self._lag.distribution(),
+            lag=self._lag,
             sampler=self._source.statistics(),
         )
+
+    @property
+    def views(self) -> frozenset[View]:
+        """The views that any subscriber follows now."""
+        return self._channels.views
 
     def _age(self) -> float | None:
         return None if self.latest is None else self.clock.monotonic() - self._latest_at
@@ -144,6 +153,8 @@ class Hub:
         """Return why no client should be sent here now, in a few words; None if all is well."""
         if self.draining:
             return "draining"
+        if failure := self._source.failure():
+            return failure
         if (age := self._age()) is None:
             return "starting"
         stale = age > _STALE * self.settings.interval
@@ -308,7 +319,5 @@ class Hub:
 
 
 def _local_source(settings: Settings, clock: Clock, collector: Collector | None) -> LocalSource:
-    """Return a source whose collector may take half an interval, but 0.5 to 5 seconds."""
-    timeout = min(max(0.5, settings.interval / 2), 5.0)
-    collector = collector or ThreadCollector(timeout=timeout, clock=clock)
+    collector = collector or ThreadCollector.of_interval(settings.interval, clock)
     return LocalSource(interval=settings.interval, collector=collector, clock=clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hub.clock import Clock, Timer
@@ -37,6 +37,7 @@ class HubStatistics:
         closed: subscribers that the hub itself has closed, by the reason.
         age: seconds since the newest snapshot, or None before the first.
         lag: seconds by which the event loop was late.
+        recent_lag: the greatest of the last five seconds.
         sampler: what the sampler has done, or None before it has begun.
     """
 
@@ -52,6 +53,7 @@ class HubStatistics:
     closed: Mapping[CloseReason, int]
     age: float | None
     lag: Distribution
+    recent_lag: float
     sampler: SamplerStatistics | None
 
     @property
@@ -63,6 +65,36 @@ class HubStatistics:
     def missed(self) -> int:
         """Ticks that passed unsampled because the machine or the process stood still."""
         return self.sampler.missed if self.sampler else 0
+
+    def __add__(self, other: HubStatistics) -> HubStatistics:
+        """Return what both hubs have done together; of views they may have some in common.
+
+        The age is that of the newer snapshot, and the sampler the one that either has.
+        """
+        ages = [one.age for one in (self, other) if one.age is not None]
+        return HubStatistics(
+            subscribers=self.subscribers + other.subscribers,
+            views=self.views + other.views,
+            overruns=self.overruns + other.overruns,
+            offered=self.offered + other.offered,
+            delivered=self.delivered + other.delivered,
+            dropped=self.dropped + other.dropped,
+            expired=self.expired + other.expired,
+            abandoned=self.abandoned + other.abandoned,
+            pending=self.pending + other.pending,
+            closed=Counter(self.closed) + Counter(other.closed),
+            age=min(ages, default=None),
+            lag=self.lag + other.lag,
+            recent_lag=max(self.recent_lag, other.recent_lag),
+            sampler=self.sampler or other.sampler,
+        )
+
+    def ended(self) -> HubStatistics:
+        """Return the same once all subscribers have gone with the hub: only what was counted."""
+        abandoned = self.abandoned + self.pending
+        return replace(
+            self, subscribers=0, views=0, abandoned=abandoned, pending=0, age=None, recent_lag=0.0
+        )
 
 
 class Ledger:
@@ -87,7 +119,7 @@ class Ledger:
         views: int,
         overruns: int,
         age: float | None,
-        lag: Distribution,
+        lag: LagMeter,
         sampler: SamplerStatistics | None,
     ) -> HubStatistics:
         """Return all figures, of the subscribers that are there and of those that have left."""
@@ -104,7 +136,8 @@ class Ledger:
             pending=here.pending,
             closed=dict(self.closed),
             age=age,
-            lag=lag,
+            lag=lag.distribution(),
+            recent_lag=lag.recent(),
             sampler=sampler,
         )
 

@@ -56,6 +56,11 @@ class ThreadCollector:
         clock: measures the timeout.
     """
 
+    @classmethod
+    def of_interval(cls, interval: float, clock: Clock) -> ThreadCollector:
+        """Return one that may take half of the interval between ticks, but 0.5 to 5 seconds."""
+        return cls(timeout=min(max(0.5, interval / 2), 5.0), clock=clock)
+
     def __init__(self, *, timeout: float, clock: Clock) -> None:
         self._timeout = timeout
         self._clock = clock

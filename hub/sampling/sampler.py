@@ -79,6 +79,8 @@ class Sampler:
         self._collector = collector
         self._clock = clock
         self._log = _FailureLog()
+        self._start: float | None = None  # the monotonic time of the first tick
+        self._due = 0  # how many ticks after the first the next one is due
         self._tick: int | None = None  # the last snapshot's tick and number
         self._number: int | None = None
         self._precisions: Mapping[str, Rounding] = {}  # by the names of metrics
@@ -101,19 +103,31 @@ class Sampler:
         )
 
     async def run(self) -> None:
-        """Sample until cancelled. The first collection only primes; it is not published."""
+        """Sample until cancelled. The first collection only primes; it is not published.
+
+        Run again, after it was cancelled or has failed, it goes on with its schedule: the ticks
+        that have passed meanwhile are missed ones.
+        """
         await self._collector.collect(self._demand())
-        start = self._clock.monotonic() + min(self._interval, _FIRST_SECONDS)
-        due = 0
+        if self._start is None:
+            self._start = self._clock.monotonic() + min(self._interval, _FIRST_SECONDS)
         while True:
-            deadline = start + due * self._interval
+            deadline = self._start + self._due * self._interval
             await self._clock.sleep_until(deadline)
             late = self._clock.monotonic() - deadline
             passed = int(late // self._interval)
             self._missed += passed
             self._lateness.observe(late)
-            await self._sample(passed + 1, late - passed * self._interval)
-            due += passed + 1
+            self._due += passed + 1
+            await self._try(passed + 1, late - passed * self._interval)
+
+    async def _try(self, step: int, late: float) -> None:
+        """Take a snapshot; where that fails, its tick is a missed one."""
+        try:
+            await self._sample(step, late)
+        except Exception:
+            self._missed += 1
+            raise
 
     async def _sample(self, step: int, late: float) -> None:
         """Take the snapshot that comes ``step`` ticks after the last one, ``late`` by seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from hub.clock import Clock
@@ -10,6 +10,7 @@ from hub.sampling.collector import Collector
 from hub.sampling.metric import Metric
 from hub.sampling.sampler import Sampler, SamplerStatistics
 from hub.sampling.snapshot import Snapshot
+from hub.sampling.value import Rounding
 
 __all__ = ["Demand", "LocalSource", "SnapshotSink", "SnapshotSource"]
 
@@ -18,7 +19,11 @@ Demand: TypeAlias = Callable[[], Sequence[Metric]]
 
 
 class SnapshotSink(Protocol):
-    """What takes snapshots: neither method blocks or raises."""
+    """What takes snapshots: no method blocks or raises."""
+
+    def precisions(self) -> Mapping[str, Rounding]:
+        """Return how the values of families are rounded, by name; of those that are."""
+        ...
 
     def restore(self, past: Iterable[Snapshot]) -> None:
         """Take what was sampled before, oldest first, without telling anybody of it."""
@@ -50,6 +55,10 @@ class SnapshotSource(Protocol):
 
     def statistics(self) -> SamplerStatistics | None:
         """Return what the sampler behind it has done; None before that is known."""
+        ...
+
+    def failure(self) -> str:
+        """Return in a few words why no snapshots come; "" if they do, or none knows why not."""
         ...
 
 
@@ -85,3 +94,7 @@ class LocalSource:
     def statistics(self) -> SamplerStatistics | None:
         """See ``SnapshotSource``."""
         return None if self._sampler is None else self._sampler.statistics()
+
+    def failure(self) -> str:
+        """See ``SnapshotSource``: it ends where it fails."""
+        return ""

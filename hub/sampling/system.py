@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import psutil
@@ -29,13 +29,16 @@ _CONTAINED: Final = {**PERCENT, "x-relative-to": "container"}
 
 
 def standard_metrics(
-    settings: Settings, lag: Callable[[], float] = lambda: 0.0
+    settings: Settings,
+    lag: Callable[[], float] = lambda: 0.0,
+    others: Callable[[], Collection[int]] = tuple,
 ) -> tuple[Metric, ...]:
     """Return the families, in the order of their keys in a message.
 
     Args:
         settings: what an operator has chosen.
         lag: returns by how many seconds the event loop was late of late; called in any thread.
+        others: returns the numbers of the service's other processes; called in any thread.
     """
     times: Recent[Sequence[Any]] = Recent(lambda: psutil.cpu_times(percpu=True))
     memory = Recent(lambda: psutil.virtual_memory())  # noqa: PLW0108 # looked up at each call
@@ -47,7 +50,7 @@ def standard_metrics(
         *_memory(memory),
         _pressure(),
         _container(group),
-        _process(lag),
+        _process(OwnProcess(lag, others)),
         _uptime(),
     )
     order = ("cpu", "memory", "disk", "swap")
@@ -264,8 +267,7 @@ def _container(group: ControlGroup) -> Metric:
     )
 
 
-def _process(lag: Callable[[], float]) -> Metric:
-    process = OwnProcess(lag)
+def _process(process: OwnProcess) -> Metric:
     precisions = {
         "rss_bytes": Precision.WHOLE,
         "cpu": Precision.TENTH,

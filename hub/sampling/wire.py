@@ -15,7 +15,7 @@ is NaN or infinite. It has a version, and of another one nothing is guessed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -31,7 +31,10 @@ from hub.sampling.snapshot import (
 )  # fmt: skip
 from hub.sampling.value import Rounding
 
-__all__ = ["VERSION", "Parcel", "SnapshotReader", "UnreadableSnapshot", "write_snapshot"]
+__all__ = [
+    "VERSION", "Parcel", "SnapshotReader", "UnreadableSnapshot", "read_demand", "write_demand",
+    "write_snapshot",
+]  # fmt: skip
 
 VERSION: Final = 1
 
@@ -98,6 +101,16 @@ def _growth(deltas: DeviceDeltas) -> dict[str, object]:
 
 def _delta(delta: CounterDelta) -> tuple[float, ...]:
     return (delta.seconds, *(one if one < _MOST else float(one) for one in delta.counts))
+
+
+def write_demand(names: Iterable[str]) -> bytes:
+    """Write the names of the families that are wanted."""
+    return orjson.dumps(sorted(names))
+
+
+def read_demand(data: bytes) -> frozenset[str]:
+    """Read what ``write_demand`` has written."""
+    return frozenset(orjson.loads(data))
 
 
 class SnapshotReader:

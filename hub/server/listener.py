@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["limit_kernel_buffers", "listen"]
+__all__ = ["limit_kernel_buffers", "listen", "listen_again"]
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 _SEND_BUFFER: Final = 16 * 1024  # bytes; the kernel doubles it, for its own bookkeeping
@@ -16,7 +16,9 @@ _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _NOT_SENT: Final = 4 * 1024  # bytes not yet on their way before the socket counts as full
 
 
-def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]:
+def listen(
+    host: str, port: int, *, stall_timeout: float, shared: bool = False
+) -> list[socket.socket]:
     """Open a listening socket for every address of ``host``.
 
     Args:
@@ -24,6 +26,7 @@ def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]
         port: 0 lets the system choose.
         stall_timeout: seconds after which a peer that takes nothing is given up; see
             ``limit_kernel_buffers``.
+        shared: whether further sockets of this process may listen on the same addresses.
 
     Raises:
         OSError: the name is unknown, or an address cannot be bound; none is left open. An
@@ -36,7 +39,7 @@ def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]
     with contextlib.ExitStack() as opened:
         for family, _, _, _, address in dict.fromkeys(infos):
             try:
-                listeners.append(_open(family, address, stall_timeout))
+                listeners.append(_open(family, address, stall_timeout, shared=shared))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -49,10 +52,22 @@ def listen(host: str, port: int, *, stall_timeout: float) -> list[socket.socket]
     return listeners
 
 
-def _open(family: int, address: tuple[Any, ...], stall_timeout: float) -> socket.socket:
+def listen_again(listener: socket.socket, *, stall_timeout: float) -> socket.socket:
+    """Open one more socket on the address of one that was opened as ``shared``.
+
+    The kernel gives each new connection to one of them, by its addresses and ports.
+    """
+    return _open(listener.family, listener.getsockname(), stall_timeout, shared=True)
+
+
+def _open(
+    family: int, address: tuple[Any, ...], stall_timeout: float, *, shared: bool
+) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         _configure(listener)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         limit_kernel_buffers(listener, stall_timeout)
         listener.bind(address)
         listener.listen(_BACKLOG)

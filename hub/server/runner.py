@@ -8,8 +8,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
@@ -27,12 +28,22 @@ from hub.server.trial import is_supported
 from hub.server.waiting import Idle, Pending, Turns
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
+from hub.web.figures import Figures
 
-__all__ = ["Server", "serve"]
+__all__ = [
+    "Duties",
+    "Server",
+    "ServerOptions",
+    "announce",
+    "make_server",
+    "serve",
+    "tune_process",
+]
 
 _logger = logging.getLogger("hub")
 
 _GRACE_SECONDS: Final = 2
+_HANDSHAKE_SECONDS: Final = 1
 _SPARED: Final = 64
 """Descriptors that no connection may take: they are the sampler's."""
 
@@ -46,27 +57,53 @@ each of its hundred or so calls into the system."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, but for five things.
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What a server does beside serving.
 
-    It says where it listens, though it was given open sockets; a signal to stop is obeyed and
-    done with, rather than raised again afterwards, so that the exit status is 0; it does not look
-    ten times a second whether there was one; it cuts off who does not get to the point; and
-    before it stops it lets the application send its clients away: answers that never end by
-    themselves would otherwise hold it up.
+    Attributes:
+        prepare: called before it accepts connections, which then wait.
+        started: called when it does.
+        every_second: called about that often.
+    """
+
+    prepare: Callable[[], Awaitable[None]]
+    started: Callable[[], None]
+    every_second: Callable[[], None]
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, but for six things.
+
+    It begins to accept only when all is prepared; a signal to stop is obeyed and done with, rather
+    than raised again afterwards, so that the exit status is 0; it does not look ten times a second
+    whether there was one; it cuts off who does not get to the point; before it stops it lets the
+    application send its clients away: answers that never end by themselves would otherwise hold it
+    up; and its listeners may be left to another process.
 
     Args:
         config: uvicorn's.
+        admission: the application's.
         pending: connections that have yet to say what they want.
         drain: sends the clients away, and takes as long as that is meant to take.
+        duties: what else is to be done.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, pending: Pending, drain: Callable[[], Awaitable[None]]
+        self,
+        config: uvicorn.Config,
+        *,
+        admission: Admission,
+        pending: Pending,
+        drain: Callable[[], Awaitable[None]],
+        duties: Duties,
     ) -> None:
         super().__init__(config)
+        self.admission = admission
         self._pending = pending
         self._drain = drain
+        self._duties = duties
+        self._is_relieved = False  # whether another process accepts in its place
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -86,16 +123,17 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, and say so."""
-        await super().startup(sockets)
-        for listener in sockets or ():
-            _logger.info("Hub running on %s (Press CTRL+C to quit)", _url("http", listener))
-            _logger.info("The feed is at %s%s", _url("ws", listener), FEED_PATH)
+        """Begin to accept connections, unless a signal to stop comes before all is prepared."""
+        await self._unless_stopped(self._duties.prepare)
+        if not self.should_exit:
+            await super().startup(sockets)
+            self._duties.started()
 
     async def main_loop(self) -> None:
         """Keep the date header's time until told to stop, at a tenth of uvicorn's wake-ups."""
         while not await self.on_tick(0):
             self._pending.sweep()
+            self._duties.every_second()
             with anyio.move_on_after(1):
                 await self._stop_signal.wait()
         self._stop_signal.clear()
@@ -104,29 +142,63 @@ class Server(uvicorn.Server):
         """Send the clients away, then close the listeners and all that is left.
 
         While clients are sent away the listeners stay open, so that whoever asks is told that the
-        hub is not ready. The rest is done within the time of grace.
+        hub is not ready, unless another process accepts in its place. The rest is done within the
+        time of grace.
         """
         _logger.info("Hub stopping")
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._skip_drain, group.cancel_scope)
-            await self._drain()
-            group.cancel_scope.cancel()
+        if self._is_relieved:
+            await self._finish_handshakes()
+        await self._unless_stopped(self._drain)
         await super().shutdown(sockets)
         _logger.info("Hub stopped")
 
-    async def _skip_drain(self, draining: anyio.CancelScope) -> None:
-        await self._stop_signal.wait()
-        draining.cancel()
+    def retire(self) -> None:
+        """Stop, but leave the listeners to another process: nobody is refused meanwhile."""
+        for server in self.servers:
+            server.close()
+        self._is_relieved = True
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop as after a signal; a second time, without further ado."""
+        self.should_exit = True
+        self._stop_signal.set()
+
+    async def _finish_handshakes(self) -> None:
+        """Let those in whose connection was accepted before, if they are not too slow."""
+        with anyio.move_on_after(_HANDSHAKE_SECONDS):
+            while len(self._pending):  # noqa: ASYNC110 # nothing tells of it
+                await anyio.sleep(0.01)
+
+    async def _unless_stopped(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do something until it is done, or until a further signal to stop."""
+
+        async def wait() -> None:
+            await self._stop_signal.wait()
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await do()
+            group.cancel_scope.cancel()
 
 
-def serve(
-    hub: Hub,
-    listeners: Sequence[socket.socket],
-    *,
-    access_log: bool,
-    drain_seconds: float = 0.0,
-    trusted_proxies: Sequence[str] = (),
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a hub is served.
+
+    Attributes:
+        access_log: whether to log every request and handshake.
+        drain_seconds: over how long clients are sent away at the end.
+        trusted_proxies: addresses and networks from which ``X-Forwarded-For`` is believed.
+    """
+
+    access_log: bool = False
+    drain_seconds: float = 0.0
+    trusted_proxies: Sequence[str] = ()
+
+
+def serve(hub: Hub, listeners: Sequence[socket.socket], options: ServerOptions) -> None:
     """Serve a hub on open sockets until SIGTERM or SIGINT; then close them all.
 
     For a process that does nothing else: it also sets the cycle collector to rest, and threads to
@@ -135,32 +207,62 @@ def serve(
     Args:
         hub: to be served.
         listeners: sockets of ``hub.server.listener``.
-        access_log: whether to log every request and handshake.
-        drain_seconds: over how long clients are sent away at the end.
-        trusted_proxies: addresses and networks from which ``X-Forwarded-For`` is believed.
+        options: how.
     """
-    app = create_app(hub=hub)
+    duties = Duties(_nothing_to_prepare, lambda: announce(listeners), lambda: None)
+    tune_process()
+    make_server(hub, options, duties).run(sockets=list(listeners))
+
+
+async def _nothing_to_prepare() -> None:
+    pass
+
+
+def announce(listeners: Iterable[socket.socket]) -> None:
+    """Say where the hub is to be had."""
+    for listener in listeners:
+        _logger.info("Hub running on %s (Press CTRL+C to quit)", _url("http", listener))
+        _logger.info("The feed is at %s%s", _url("ws", listener), FEED_PATH)
+
+
+def make_server(
+    hub: Hub,
+    options: ServerOptions,
+    duties: Duties,
+    figures: Callable[[], Figures | None] = lambda: None,
+) -> Server:
+    """Make a server of a hub's application, to be run on open sockets.
+
+    Args:
+        hub: to be served.
+        options: how.
+        duties: what the server does beside.
+        figures: as for ``create_app``.
+    """
+    app = create_app(hub=hub, figures=figures)
     pending = Pending(hub.clock)
     http, ws = _protocols(app.state.admission, pending)
+    proxies = list(options.trusted_proxies)
     config = uvicorn.Config(
         app,
         log_config=None,
-        access_log=access_log,
+        access_log=options.access_log,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         http=http,
         ws=ws,
         ws_max_size=InboundBudget.MESSAGE_BYTES,
         ws_per_message_deflate=False,
         server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
     )
-    _tune_gc()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    server = Server(
-        config, pending=pending, drain=lambda: hub.drain(CloseReason.RESTART, drain_seconds)
+
+    async def drain() -> None:
+        await hub.drain(CloseReason.RESTART, options.drain_seconds)
+
+    return Server(
+        config, admission=app.state.admission, pending=pending, drain=drain, duties=duties
     )
-    server.run(sockets=list(listeners))
 
 
 def _protocols(
@@ -185,11 +287,14 @@ def _protocols(
     return HTTPProtocol if is_supported() else "httptools", WebSocketProtocol
 
 
-def _tune_gc() -> None:
-    """Look for cycles less often, and never again among what has been imported.
+def tune_process() -> None:
+    """Set up a process that does nothing but serve, or sample.
 
-    A frame makes none and a handshake hardly any, but what a crowd leaves has to go in time.
+    It looks for cycles less often, and never again among what has been imported: a frame makes none
+    and a handshake hardly any, but what a crowd leaves has to go in time. Its threads take turns
+    more often.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,6 +15,7 @@ from hub.feed.query import FEED_PATH, RESTRICTED_FEED_PATH
 from hub.settings import Settings
 from hub.web.api import FeedAPI, HealthAPI
 from hub.web.entry import Entry
+from hub.web.figures import Figures, own_figures
 from hub.web.middleware import Guard
 from hub.web.page import Page
 from hub.web.prometheus import Telemetry
@@ -23,7 +25,12 @@ from hub.web.websocket import MetricsFeed
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    hub: Hub | None = None,
+    figures: Callable[[], Figures | None] = lambda: None,
+) -> Starlette:
     """Make the application that serves a hub, to be run or to be mounted in another one.
 
     Mounted, it needs no wiring: the hub starts with its first use and stops with its event loop.
@@ -34,6 +41,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     Args:
         settings: for a hub of the application's own.
         hub: a hub that exists already, instead.
+        figures: returns those of all hubs that serve together; None are this hub's own.
 
     Raises:
         TypeError: both were given.
@@ -53,8 +61,10 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         max_views_per_ip=max(1, settings.views // 2),
         connect_rate=settings.connect_rate,
     )
+    telemetry = Telemetry(hub, lambda: figures() or own_figures(hub, admission))
+    routes = _routes(hub, admission, Entry(hub, admission), telemetry)
     app = Starlette(
-        routes=[_whole(route) for route in _routes(hub, admission, Entry(hub, admission))],
+        routes=[_whole(route) for route in routes],
         lifespan=hub.lifespan,
     )
     app.router.redirect_slashes = False  # it would answer in front of the guard
@@ -63,14 +73,16 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     return app
 
 
-def _routes(hub: Hub, admission: Admission, entry: Entry) -> list[Route | WebSocketRoute | Mount]:
+def _routes(
+    hub: Hub, admission: Admission, entry: Entry, telemetry: Telemetry
+) -> list[Route | WebSocketRoute | Mount]:
     """List the routes; who asks after the hub's health may call it by any name.
 
     Routes of the feed enter by themselves, for they know on which way; of all others the middleware
     lets only those requests pass that may.
     """
     feed = FeedAPI(hub, entry)
-    health = HealthAPI(hub, Telemetry(hub, admission))
+    health = HealthAPI(hub, telemetry)
     page = Page(hub.settings.allow_origin)
     checked = [Middleware(Guard, admission, entry.check)]
     entered = [Middleware(Guard, admission)]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -18,14 +17,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from hub.access.admission import Admission, AdmissionStatistics
+from hub.access.admission import AdmissionStatistics
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.statistics import HubStatistics
-from hub.sampling.metric import Totals
-from hub.sampling.own_process import ProcessTotals, process_totals
+from hub.sampling.own_process import ProcessTotals
 from hub.sampling.sampler import SamplerStatistics
-from hub.sampling.snapshot import Snapshot
+from hub.web.figures import Figures, WorkerFigures
 from hub.web.host_figures import counter_figures, host_figures
 from hub.web.openmetrics import counters, gauges, histogram
 from hub.web.version import installed_version
@@ -39,13 +37,13 @@ class Telemetry(Collector):
     """Reads a hub's figures whenever it is asked for them.
 
     Args:
-        hub: whose figures they are.
-        admission: knows of its clients, and of those that were not let in.
+        hub: is asked for the newest sample and for its history.
+        figures: returns all others.
     """
 
-    def __init__(self, hub: Hub, admission: Admission) -> None:
+    def __init__(self, hub: Hub, figures: Callable[[], Figures]) -> None:
         self._hub = hub
-        self._admission = admission
+        self._figures = figures
         self._build = _build()  # what never changes while it runs
 
     def expose(self, accept: str) -> tuple[bytes, str]:
@@ -60,34 +58,27 @@ class Telemetry(Collector):
     def collect(self) -> Iterator[Metric]:
         """Iterate over all figures as they are now."""
         yield InfoMetricFamily("hub_build", "Versions of the hub and of Python.", self._build)
-        with suppress(OSError):  # the others can be had without asking the system
-            yield from _process(process_totals())
-        statistics = self._hub.statistics()
-        yield from _clients(self._admission.statistics(), statistics)
-        yield from _frames(statistics)
-        if statistics.sampler is not None:
-            yield from _sampling(statistics.sampler)
-        if statistics.age is not None:
+        figures = self._figures()
+        if figures.process is not None:
+            yield from _process(figures.process)
+        yield from _clients(figures.admission, figures.hub)
+        yield from _frames(figures.hub)
+        if figures.hub.sampler is not None:
+            yield from _sampling(figures.hub.sampler)
+        if figures.hub.age is not None:
             text = "Time since the newest sample was published."
-            yield GaugeMetricFamily("hub_snapshot_age", text, statistics.age, unit="seconds")
+            yield GaugeMetricFamily("hub_snapshot_age", text, figures.hub.age, unit="seconds")
         text = "Time by which the event loop is late."
-        yield histogram("hub_loop_lag", text, {"": statistics.lag})
+        yield histogram("hub_loop_lag", text, {"": figures.hub.lag})
         text = "How far back the history reaches."
         yield GaugeMetricFamily("hub_history", text, self._hub.history.seconds, unit="seconds")
         text = "Memory that the history takes, estimated."
         yield GaugeMetricFamily("hub_history_size", text, self._hub.history.bytes, unit="bytes")
+        if figures.workers:
+            yield from _workers(figures.workers)
         if self._hub.latest is not None:
             yield from host_figures(self._hub.latest, self._hub.metrics)
-            yield from counter_figures(self._totals(self._hub.latest))
-
-    def _totals(self, latest: Snapshot) -> dict[str, Totals]:
-        """Return what the devices of families have counted that were in the newest sample."""
-        metrics = self._hub.catalog(restricted=True).metrics
-        return {
-            metric.name: metric.totals()
-            for metric in metrics
-            if metric.totals is not None and metric.name in latest.readings
-        }
+            yield from counter_figures(figures.totals)
 
 
 def _has_sound_version(media_range: str) -> bool:
@@ -136,6 +127,23 @@ def _clients(admission: AdmissionStatistics, hub: HubStatistics) -> Iterator[Met
     text = "How long clients stayed connected."
     durations = {name.value: found for name, found in admission.durations.items()}
     yield histogram("hub_connection_duration", text, durations, "transport")
+
+
+def _workers(workers: Mapping[int, WorkerFigures]) -> Iterator[Metric]:
+    """Make what is told of each worker: never the parts of a sum that is told as well."""
+    by_number = {str(number): found for number, found in workers.items()}
+    text = "Clients that follow the feed now, by the worker that serves them."
+    clients = {number: float(found.clients) for number, found in by_number.items()}
+    yield gauges("hub_worker_clients", text, "worker", clients)
+    text = "Time by which a worker's event loop was late at most in the last five seconds."
+    lags = {number: found.lag for number, found in by_number.items()}
+    yield gauges("hub_worker_loop_lag_seconds", text, "worker", lags)
+    text = "Samples that a worker was too slow to take."
+    lost = {number: found.lost for number, found in by_number.items()}
+    yield counters("hub_worker_samples_lost", text, "worker", lost)
+    text = "Processes that were started as a worker."
+    starts = {number: found.starts for number, found in by_number.items()}
+    yield counters("hub_worker_starts", text, "worker", starts)
 
 
 def _frames(hub: HubStatistics) -> Iterator[Metric]:

@@ -203,3 +203,33 @@ def test_where_the_system_does_not_tell_totals_there_are_none(
     monkeypatch.setattr(psutil, "Process", refuse)
     with pytest.raises(OSError, match="the process cannot be read: "):
         process_totals()
+
+
+def test_the_processes_of_a_service_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, others = [100.0], [51]
+    alive = {50: FakeProcess(50), 51: FakeProcess(51), 52: FakeProcess(52)}
+
+    def find(pid: int = 50) -> FakeProcess:
+        if pid not in alive:
+            raise psutil.NoSuchProcess(pid)
+        return alive[pid]
+
+    def use(seconds: float) -> None:
+        now[0] += 1.0
+        for process in alive.values():
+            process.seconds += seconds
+
+    monkeypatch.setattr(os, "getpid", lambda: 50)
+    monkeypatch.setattr(psutil, "Process", find)
+    own = OwnProcess(lambda: 0.5, lambda: others, clock=lambda: now[0])
+    alive[51].seconds = 70.0
+    own.prime()
+    use(0.25)
+    found = own.collect()
+    assert found["cpu"] == 50.0
+    assert found["rss_bytes"] == 100_000_000
+    assert (found["threads"], found["descriptors"]) == (10, 14)
+    others.append(52)  # it was started since, and all that it has used is new
+    del alive[51]  # and one has ended before anybody has noticed
+    use(0.25)
+    assert own.collect()["cpu"] == 75.0

@@ -25,7 +25,8 @@ from hub.errors import CloseReason, RefusalReason
 from hub.feed.reader import HostTicket, QueuedSubscriber
 from hub.feed.view import View
 from hub.sampling.own_process import ProcessTotals
-from hub.web import prometheus
+from hub.web import figures
+from hub.web.figures import own_figures
 from hub.web.prometheus import Telemetry
 from tests.support.clients import client, message, receive
 from tests.support.exposition import needs_promtool, promtool, samples
@@ -65,7 +66,7 @@ class Bench:
         self.clock = FakeClock()
         self.hub = Hub(metrics=METRICS, clock=self.clock, collector=FakeCollector())
         self.admission = Admission(clock=self.clock)
-        self.telemetry = Telemetry(self.hub, self.admission)
+        self.telemetry = Telemetry(self.hub, lambda: own_figures(self.hub, self.admission))
 
     def figures(self) -> dict[str, float]:
         """Scrape; return what was found by name and labels, as it is written."""
@@ -143,14 +144,14 @@ def test_a_system_that_cannot_be_asked_for_the_process_takes_no_other_figure_awa
         raise OSError(24, "Too many open files")
 
     before = Bench().figures()
-    monkeypatch.setattr(prometheus, "process_totals", refuse)
+    monkeypatch.setattr(figures, "process_totals", refuse)
     gone = before.keys() - Bench().figures().keys()
     assert gone == {name for name in before if name.startswith("process_")}
 
 
 def test_what_a_system_has_no_limit_for_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     totals = ProcessTotals(1.0, 2.0, 3, 4, 5, None)
-    monkeypatch.setattr(prometheus, "process_totals", lambda: totals)
+    monkeypatch.setattr(figures, "process_totals", lambda: totals)
     found = Bench().figures()
     assert found["process_open_fds"] == 5
     assert "process_max_fds" not in found

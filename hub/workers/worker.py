@@ -1,0 +1,92 @@
+"""A worker: serves what another process samples."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Final
+
+from hub.feed.hub import Hub
+from hub.sampling.link import Letter, Link
+from hub.sampling.remote import RemoteSource
+from hub.server.runner import Duties, make_server, tune_process
+from hub.web.figures import Figures
+from hub.workers.letters import Report, Service, Setup, pack, unpack
+
+__all__ = ["Worker", "end_with_parent"]
+
+_LAST_SECONDS: Final = 1.5
+"""How long a worker may take to end once the process that samples has ended."""
+
+_HURRY_SECONDS: Final = 0.1
+"""How long it then waits before it sends all clients away at once."""
+
+
+class Worker:
+    """Runs a server whose hub's snapshots come over a link.
+
+    Args:
+        setup: what it was told to be.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._link: Link | None = None  # once it is open
+        self._figures: Figures | None = None  # the last that it was told of the whole service
+        self._source = RemoteSource(self._connect, self._on_letter, self._on_lost)
+        self._hub = Hub(setup.settings, source=self._source)
+        duties = Duties(self._prepare, lambda: None, self._report)
+        self._server = make_server(self._hub, setup.options, duties, lambda: self._figures)
+
+    def run(self) -> None:
+        """Serve until told to stop, or until the process that samples has ended."""
+        tune_process()
+        self._server.run(sockets=[socket.socket(fileno=one) for one in self._setup.listeners])
+
+    async def _connect(self) -> Link:
+        self._link = await Link.over(socket.socket(fileno=self._setup.link))
+        return self._link
+
+    async def _prepare(self) -> None:
+        """Wait for the past: whoever asks for it gets the same from all workers."""
+        self._hub.start()
+        await self._source.present.wait()
+
+    def _on_letter(self, letter: Letter, body: bytes) -> None:
+        if letter is Letter.SERVICE:
+            service = unpack(body, Service)
+            self._figures = service.figures
+            self._source.note(service.sampler, service.failure)
+        elif letter is Letter.RETIRE:
+            self._server.retire()
+
+    def _on_lost(self) -> None:
+        """Stop at once: without samples there is nothing to serve."""
+        self._server.stop()
+        asyncio.get_running_loop().call_later(_HURRY_SECONDS, self._server.stop)
+
+    def _report(self) -> None:
+        """Tell what it has done; the first time that is also that it serves."""
+        if self._link is not None:
+            statistics = self._hub.statistics()
+            report = Report(statistics, self._server.admission.statistics(), self._hub.views)
+            self._link.send(Letter.REPORT, pack(report))
+
+
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, also where the event loop hangs.
+
+    The other end of standard input is that process's, which writes no more.
+    """
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):  # not through the buffer, which has a lock
+            pass
+        time.sleep(_LAST_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
