@@ -280,6 +280,7 @@ class Channels:
             metrics = catalog.named(view.metrics)
             channel = Channel(view, metrics, self._history, self._slicer, resumed=resumed)
             self._channels[view] = channel
+            self._limit.opened(view)
         return channel
 
     def leave(self, subscriber: Subscriber) -> bool:
@@ -289,6 +290,7 @@ class Channels:
             return False
         if not channel:
             del self._channels[subscriber.view]
+            self._limit.closed(subscriber.view)
             self._demand.want(subscriber.view.metrics)
         return True
 

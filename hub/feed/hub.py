@@ -52,6 +52,7 @@ class Hub:
         metrics: the families on offer, instead of the standard ones.
         clock: tells and passes the time.
         collector: reads the metrics, instead of threads of the hub's own.
+        view_limit: bounds the views, instead of a limit of this hub's own.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Hub:
         metrics: Iterable[Metric] | None = None,
         clock: Clock | None = None,
         collector: Collector | None = None,
+        view_limit: ViewLimit | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
@@ -70,7 +72,7 @@ class Hub:
         capacity = max(1, round(self.settings.history / self.settings.interval))
         self.history = History(capacity, self.settings.history_bytes)
         self._collector = collector or _thread_collector(self.settings, self.clock)
-        self.view_limit = ViewLimit(self.settings.views)
+        self.view_limit = view_limit or ViewLimit(self.settings.views)
         self._catalog = Catalog(
             (), self.settings.interval, self.settings.history, devices=self.settings.selections
         )
@@ -97,6 +99,7 @@ class Hub:
         demand = Demand(self.clock)
         self.latest_frames = LatestFrames(self.history, demand, self.slicer)  # for requests
         self._channels = Channels(self.view_limit, self.history, demand, self.slicer)
+        self.view_limit.reset()
 
     # What it offers
 

@@ -17,7 +17,8 @@ import anyio
 import uvicorn
 
 from hub.access.address import peer_name
-from hub.access.admission import Admission, descriptor_limit
+from hub.access.admission import Admission
+from hub.access.places import descriptor_limit
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH

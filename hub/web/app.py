@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,10 +21,18 @@ from hub.web.prometheus import Telemetry
 from hub.web.sse import EventStream
 from hub.web.websocket import MetricsFeed
 
+if TYPE_CHECKING:
+    from hub.access.shared_limits import WorkerLimits
+
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    hub: Hub | None = None,
+    shared: WorkerLimits | None = None,
+) -> Starlette:
     """Make the application that serves a hub, to be run or to be mounted in another one.
 
     Mounted, it needs no wiring: the hub starts with its first use and stops with its event loop.
@@ -34,6 +43,8 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
     Args:
         settings: for a hub of the application's own.
         hub: a hub that exists already, instead.
+        shared: knows the other workers of the service, if there are any: limits then hold for all
+            of them together, of views where the hub's own limit knows them too.
 
     Raises:
         TypeError: both were given.
@@ -52,6 +63,7 @@ def create_app(settings: Settings | None = None, *, hub: Hub | None = None) -> S
         max_clients_per_ip=settings.max_clients_per_ip,
         max_views_per_ip=max(1, settings.views // 2),
         connect_rate=settings.connect_rate,
+        shared=shared,
     )
     app = Starlette(
         routes=[_whole(route) for route in _routes(hub, admission, Entry(hub, admission))],
