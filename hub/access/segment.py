@@ -23,6 +23,7 @@ LINE: Final = struct.Struct("8Q")
 
 _MAGIC: Final = b"hubseg1\0"
 _HEADER: Final = struct.Struct("=8s4I32s")
+_TAKEN: Final = 7  # the word of a part's totals that says whether a process has taken it
 _HEADER_BYTES: Final = 128  # so that the parts begin at a cache line
 
 
@@ -158,6 +159,17 @@ class Segment:
         found = self._empty_hash.copy()
         found.update(text.encode())
         return int.from_bytes(found.digest(), "little")
+
+    def take(self, index: int) -> None:
+        """Make a part this process's own, clean.
+
+        Raises:
+            IndexError: there is no such part.
+        """
+        at = self._start(index) + _TAKEN * WORD
+        if any(self._memory[at : at + WORD]):  # to write zeros over zeros would take memory
+            self.clear(index)
+        self._memory[at] = 1
 
     def clear(self, index: int) -> None:
         """Forget what the clients of a worker had that has ended.

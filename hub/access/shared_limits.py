@@ -112,7 +112,7 @@ class WorkerLimits:
             IndexError: it has no such part.
         """
         segment = Segment(fd)
-        segment.clear(index)
+        segment.take(index)
         return cls(segment, index)
 
     def close(self) -> None:
