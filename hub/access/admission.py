@@ -10,29 +10,21 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hub.access.address import client_address, network, peer_name
 from hub.access.host_policy import HostPolicy
+from hub.access.places import Places
 from hub.access.rate_limit import RateLimiter, parse_rate
 from hub.access.shares import ClientShares, ViewShares
 from hub.clock import Clock
 from hub.errors import RefusalReason, Refused
 from hub.histogram import Distribution, Histogram
 
-try:
-    import resource
-except ImportError:  # not a POSIX system
-    resource = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from hub.access.shared_limits import WorkerLimits
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Admission",
-    "AdmissionStatistics",
-    "Ticket",
-    "Transport",
-    "descriptor_limit",
-]  # fmt: skip
+__all__ = ["SUBPROTOCOL", "Admission", "AdmissionStatistics", "Ticket", "Transport"]
 
 _logger = logging.getLogger("hub")
 
@@ -40,15 +32,13 @@ SUBPROTOCOL: Final = "metrics.v1"
 """What browsers ask for beside the one that carries their token, and get."""
 
 _BEARER: Final = "bearer."
-_RESERVE: Final = 256
-"""Descriptors that are not for clients: handshakes under way, the sampler's files, listeners."""
-
 _WRONG_TOKENS: Final = "10/minute"
 _RETRY_SECONDS: Final = 5
 _LOG_SECONDS: Final = 10.0
 _BOUNDS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
 
 Scope = Mapping[str, Any]
+Total = Callable[[int], int]
 
 
 class Transport(StrEnum):
@@ -100,7 +90,7 @@ class AdmissionStatistics:
 
     Attributes:
         clients: how many there are now, by transport.
-        limit: how many there may be, or None.
+        limit: how many there may be, of all workers of the service, or None.
         refused: how many were not let in, by reason.
         durations: how many seconds those stayed who have left, by transport.
     """
@@ -111,11 +101,11 @@ class AdmissionStatistics:
     durations: Mapping[Transport, Distribution]
 
     def __add__(self, other: AdmissionStatistics) -> AdmissionStatistics:
-        """Return who came in at either; the limits add up where both have one."""
+        """Return who came in at either of two workers; each knows the limit of all."""
         limits = (self.limit, other.limit)
         return AdmissionStatistics(
             clients={name: self.clients[name] + other.clients[name] for name in Transport},
-            limit=None if None in limits else sum(one or 0 for one in limits),
+            limit=None if None in limits else max(one or 0 for one in limits),
             refused=Counter(self.refused) + Counter(other.refused),
             durations={name: self.durations[name] + other.durations[name] for name in Transport},
         )
@@ -141,6 +131,8 @@ class Admission:
         max_views_per_ip: how many different views of their own choice clients of the same address
             may follow, or None.
         connect_rate: how often one address may come, such as ``20/second``, or None.
+        shared: knows the other workers of the service, if there are any, so that limits hold for
+            all of them together.
     """
 
     def __init__(
@@ -155,19 +147,26 @@ class Admission:
         max_clients_per_ip: int | None = None,
         max_views_per_ip: int | None = None,
         connect_rate: str | None = None,
+        shared: WorkerLimits | None = None,
     ) -> None:
         self._clock = clock
         self._draining = draining
         self._host_policy = HostPolicy(allow_host, allow_origin)
         self._tokens = [_digest(token.encode()) for token in tokens]
-        self._limit = max_clients or descriptor_limit(_RESERVE)
-        self._client_shares = ClientShares(max_clients_per_ip)
-        self._view_shares = ViewShares(max_views_per_ip)
+        # Given how many clients a feed has at this worker, each returns how many it has at all.
+        self.public_total: Total = shared.public_total.total if shared else _own
+        self.restricted_total: Total = shared.restricted_total.total if shared else _own
+        self._places = Places(max_clients, shared and shared.places)
+        self._client_shares = ClientShares(max_clients_per_ip, shared and shared.addresses)
+        self._view_shares = ViewShares(max_views_per_ip, shared and shared.address_views)
         self._connect_rate = connect_rate
         self._rate: RateLimiter | None = None
+        now = clock.monotonic
         if connect_rate is not None:
-            self._rate = RateLimiter(parse_rate("connect_rate", connect_rate), clock.monotonic)
-        self._wrong_tokens = RateLimiter(parse_rate("wrong tokens", _WRONG_TOKENS), clock.monotonic)
+            limit = parse_rate("connect_rate", connect_rate)
+            self._rate = RateLimiter(limit, now, shared and shared.connects)
+        limit = parse_rate("wrong tokens", _WRONG_TOKENS)
+        self._wrong_tokens = RateLimiter(limit, now, shared and shared.wrong_tokens)
         self._clients = dict.fromkeys(Transport, 0)  # how many there are now
         self._durations = {transport: Histogram(_BOUNDS) for transport in Transport}
         self._refused: Counter[RefusalReason] = Counter()
@@ -180,7 +179,7 @@ class Admission:
         """Return the counters as they are now."""
         return AdmissionStatistics(
             clients=dict(self._clients),
-            limit=self._limit,
+            limit=self._places.limit,
             refused=dict(self._refused),
             durations={name: found.distribution() for name, found in self._durations.items()},
         )
@@ -239,14 +238,13 @@ class Admission:
         (host, port), now = client_address(scope), self._clock.monotonic()
         if transport is None:
             return Ticket(host, port, now)
-        if self._limit is not None and sum(self._clients.values()) >= self._limit:
-            text = f"{self._limit} clients are connected, which is the limit"
-            raise Refused(RefusalReason.CAPACITY, text, retry_after=_RETRY_SECONDS)
+        self._places.check()
         self._client_shares.acquire(host)
         on_release = self._releases[transport]
         if view is not None:
             self._acquire_view(host, view)
             on_release = partial(self._release_view, transport, view)
+        self._places.change(1)
         self._clients[transport] += 1
         return Ticket(host, port, now, on_release)
 
@@ -263,6 +261,7 @@ class Admission:
 
     def _release(self, transport: Transport, ticket: Ticket) -> None:
         self._client_shares.release(ticket.host)
+        self._places.change(-1)
         self._clients[transport] -= 1
         self._durations[transport].observe(self._clock.monotonic() - ticket.since)
 
@@ -285,15 +284,8 @@ def _hit(limiter: RateLimiter, scope: Scope, text: str) -> None:
         raise Refused(RefusalReason.RATE, text, retry_after=wait)
 
 
-def descriptor_limit(reserve: int) -> int | None:
-    """Return how many descriptors this process may open, but for a reserve; None if any number.
-
-    Where the limit is lower than the reserve it is an eighth of it.
-    """
-    if resource is None:
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if limit == resource.RLIM_INFINITY else max(limit - reserve, limit // 8, 1)
+def _own(clients: int) -> int:
+    return clients
 
 
 def _digest(token: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limits import RateLimitItem
 from limits import parse as parse_limit
@@ -13,6 +13,9 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from hub.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from hub.access.shared_windows import SharedWindows
 
 __all__ = ["RateLimiter", "parse_rate"]
 
@@ -43,12 +46,16 @@ class RateLimiter:
     Args:
         limit: how many in which time.
         now: returns a time in seconds that never goes back.
+        shared: the windows of all workers of a service, in which case ``now`` is the same for all.
     """
 
-    def __init__(self, limit: RateLimitItem, now: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: RateLimitItem, now: Callable[[], float], shared: SharedWindows | None = None
+    ) -> None:
         self._limit = limit
         self._now = now
-        self._windows = FixedWindowRateLimiter(_Windows(now))
+        windows = _Windows(now) if shared is None else _SharedStorage(shared, now)
+        self._windows = FixedWindowRateLimiter(windows)
 
     def hit(self, key: str) -> int:
         """Count one more; return 0, or whole seconds to wait where there may be no more now."""
@@ -108,3 +115,36 @@ class _Windows(Storage):
 
     def clear(self, key: str) -> None:
         self._windows.pop(key, None)
+
+
+class _SharedStorage(Storage):
+    """The library's storage over the windows of all workers."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, shared: SharedWindows, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._shared = shared
+        self._now = now
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        return self._shared.add(key, amount, expiry, self._now())
+
+    def get(self, key: str) -> int:
+        return self._shared.window(key, self._now())[0]
+
+    def get_expiry(self, key: str) -> float:
+        return self._shared.window(key, self._now())[1]
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        raise NotImplementedError  # other workers' windows are not ours to forget
+
+    def clear(self, key: str) -> None:
+        raise NotImplementedError

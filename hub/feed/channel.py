@@ -285,6 +285,7 @@ class Channels:
             metrics = catalog.named(view.metrics)
             channel = Channel(view, metrics, self._history, self._slicer, resumed=resumed)
             self._channels[view] = channel
+            self._limit.opened(view)
             self._demand.changed()
         return channel
 
@@ -295,6 +296,7 @@ class Channels:
             return False
         if not channel:
             del self._channels[subscriber.view]
+            self._limit.closed(subscriber.view)
             self._demand.want(subscriber.view.metrics)
         return True
 

@@ -55,6 +55,7 @@ class Hub:
         collector: reads the metrics, instead of threads of the hub's own.
         source: delivers the snapshots, instead of the hub's own sampler; then there is no
             collector, and of the metrics only what they are called and how they are shown counts.
+        view_limit: bounds the views, instead of a limit of this hub's own.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Hub:
         clock: Clock | None = None,
         collector: Collector | None = None,
         source: SnapshotSource | None = None,
+        view_limit: ViewLimit | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
@@ -73,7 +75,7 @@ class Hub:
         # The recent past, of this life and of those before.
         self.history = History(self.settings.snapshots, self.settings.history_bytes)
         self._source = source or _local_source(self.settings, self.clock, collector)
-        self.view_limit = ViewLimit(self.settings.views)
+        self.view_limit = view_limit or ViewLimit(self.settings.views)
         self._catalog = Catalog(
             (), self.settings.interval, self.settings.history, devices=self.settings.selections
         )
@@ -99,6 +101,7 @@ class Hub:
         demand = Demand(self.clock, self._source.demand_changed)
         self.latest_frames = LatestFrames(self.history, demand, self.slicer)  # for requests
         self._channels = Channels(self.view_limit, self.history, demand, self.slicer)
+        self.view_limit.reset()
 
     # What it offers
 

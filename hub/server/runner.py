@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import uvicorn
 
 from hub.access.address import peer_name
-from hub.access.admission import Admission, descriptor_limit
+from hub.access.admission import Admission
+from hub.access.places import descriptor_limit
 from hub.errors import CloseReason, RefusalReason
 from hub.feed.hub import Hub
 from hub.feed.query import FEED_PATH
@@ -28,7 +29,6 @@ from hub.server.trial import is_supported
 from hub.server.waiting import Idle, Pending, Turns
 from hub.web.app import create_app
 from hub.web.extensions import InboundBudget
-from hub.web.figures import Figures
 
 __all__ = [
     "Duties",
@@ -44,6 +44,9 @@ _logger = logging.getLogger("hub")
 
 _GRACE_SECONDS: Final = 2
 _HANDSHAKE_SECONDS: Final = 1
+_HANDSHAKE_TURNS: Final = 20
+"""Turns of the event loop within which a request that has come is let in or refused."""
+
 _SPARED: Final = 64
 """Descriptors that no connection may take: they are the sampler's."""
 
@@ -83,7 +86,6 @@ class Server(uvicorn.Server):
 
     Args:
         config: uvicorn's.
-        admission: the application's.
         pending: connections that have yet to say what they want.
         drain: sends the clients away, and takes as long as that is meant to take.
         duties: what else is to be done.
@@ -93,13 +95,11 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         *,
-        admission: Admission,
         pending: Pending,
         drain: Callable[[], Awaitable[None]],
         duties: Duties,
     ) -> None:
         super().__init__(config)
-        self.admission = admission
         self._pending = pending
         self._drain = drain
         self._duties = duties
@@ -166,9 +166,11 @@ class Server(uvicorn.Server):
 
     async def _finish_handshakes(self) -> None:
         """Let those in whose connection was accepted before, if they are not too slow."""
+        quiet = 0  # turns of the event loop in which nobody owed a request
         with anyio.move_on_after(_HANDSHAKE_SECONDS):
-            while len(self._pending):  # noqa: ASYNC110 # nothing tells of it
-                await anyio.sleep(0.01)
+            while quiet < _HANDSHAKE_TURNS:
+                quiet = 0 if len(self._pending) else quiet + 1
+                await anyio.sleep(0.001)
 
     async def _unless_stopped(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do something until it is done, or until a further signal to stop."""
@@ -211,7 +213,7 @@ def serve(hub: Hub, listeners: Sequence[socket.socket], options: ServerOptions) 
     """
     duties = Duties(_nothing_to_prepare, lambda: announce(listeners), lambda: None)
     tune_process()
-    make_server(hub, options, duties).run(sockets=list(listeners))
+    make_server(hub, create_app(hub=hub), options, duties).run(sockets=list(listeners))
 
 
 async def _nothing_to_prepare() -> None:
@@ -225,21 +227,15 @@ def announce(listeners: Iterable[socket.socket]) -> None:
         _logger.info("The feed is at %s%s", _url("ws", listener), FEED_PATH)
 
 
-def make_server(
-    hub: Hub,
-    options: ServerOptions,
-    duties: Duties,
-    figures: Callable[[], Figures | None] = lambda: None,
-) -> Server:
-    """Make a server of a hub's application, to be run on open sockets.
+def make_server(hub: Hub, app: Any, options: ServerOptions, duties: Duties) -> Server:  # noqa: ANN401 # a framework's
+    """Make a server, to be run on open sockets.
 
     Args:
         hub: to be served.
+        app: the hub's application, of ``create_app``.
         options: how.
         duties: what the server does beside.
-        figures: as for ``create_app``.
     """
-    app = create_app(hub=hub, figures=figures)
     pending = Pending(hub.clock)
     http, ws = _protocols(app.state.admission, pending)
     proxies = list(options.trusted_proxies)
@@ -260,9 +256,7 @@ def make_server(
     async def drain() -> None:
         await hub.drain(CloseReason.RESTART, options.drain_seconds)
 
-    return Server(
-        config, admission=app.state.admission, pending=pending, drain=drain, duties=duties
-    )
+    return Server(config, pending=pending, drain=drain, duties=duties)
 
 
 def _protocols(

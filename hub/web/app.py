@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,6 +23,9 @@ from hub.web.prometheus import Telemetry
 from hub.web.sse import EventStream
 from hub.web.websocket import MetricsFeed
 
+if TYPE_CHECKING:
+    from hub.access.shared_limits import WorkerLimits
+
 __all__ = ["create_app"]
 
 
@@ -30,6 +34,7 @@ def create_app(
     *,
     hub: Hub | None = None,
     figures: Callable[[], Figures | None] = lambda: None,
+    shared: WorkerLimits | None = None,
 ) -> Starlette:
     """Make the application that serves a hub, to be run or to be mounted in another one.
 
@@ -42,6 +47,8 @@ def create_app(
         settings: for a hub of the application's own.
         hub: a hub that exists already, instead.
         figures: returns those of all hubs that serve together; None are this hub's own.
+        shared: knows the other workers of the service, if there are any: limits then hold for all
+            of them together, of views where the hub's own limit knows them too.
 
     Raises:
         TypeError: both were given.
@@ -60,6 +67,7 @@ def create_app(
         max_clients_per_ip=settings.max_clients_per_ip,
         max_views_per_ip=max(1, settings.views // 2),
         connect_rate=settings.connect_rate,
+        shared=shared,
     )
     telemetry = Telemetry(hub, lambda: figures() or own_figures(hub, admission))
     routes = _routes(hub, admission, Entry(hub, admission), telemetry)
@@ -86,7 +94,8 @@ def _routes(
     page = Page(hub.settings.allow_origin)
     checked = [Middleware(Guard, admission, entry.check)]
     entered = [Middleware(Guard, admission)]
-    websocket, restricted = MetricsFeed(hub, entry), MetricsFeed(hub, entry, restricted=True)
+    websocket = MetricsFeed(hub, entry, admission.public_total)
+    restricted = MetricsFeed(hub, entry, admission.restricted_total, restricted=True)
     stream = EventStream(hub, entry)
     return [
         WebSocketRoute(FEED_PATH, websocket, middleware=entered),

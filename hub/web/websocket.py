@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -25,15 +26,19 @@ class MetricsFeed:
     Args:
         hub: whose feed it is.
         entry: lets clients in.
+        total: given how many clients it has here, returns how many it has at all workers.
         restricted: whether it is the feed of all families, for clients that have a token.
     """
 
-    def __init__(self, hub: Hub, entry: Entry, *, restricted: bool = False) -> None:
+    def __init__(
+        self, hub: Hub, entry: Entry, total: Callable[[int], int], *, restricted: bool = False
+    ) -> None:
         self._hub = hub
         self._entry = entry
         self._way = Way.to_follow(Transport.WEBSOCKET, restricted=restricted)
         self._kind = "Authenticated" if restricted else "Public"
-        self._total = 0  # clients connected
+        self._clients = 0  # that are connected
+        self._total = total
         self._on_left = self._left  # one bound method for all connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,15 +91,17 @@ class MetricsFeed:
             _logger.error("%s metrics WebSocket error: %r", self._kind, pump.failure)
 
     def _joined(self, subscriber: Subscriber, query: FeedQuery) -> None:
-        self._total += 1
-        _logger.info("%s WS client connected. Total: %d", self._kind, self._total)
+        self._clients += 1
+        total = self._total(self._clients)
+        _logger.info("%s WS client connected. Total: %d", self._kind, total)
         self._hub.add(subscriber, history=query.history, since=query.since)
 
     def _left(self, subscriber: Subscriber) -> None:
         self._hub.remove(subscriber)
         subscriber.ticket.release()
-        self._total -= 1
-        _logger.info("%s WS client disconnected. Total: %d", self._kind, self._total)
+        self._clients -= 1
+        total = self._total(self._clients)
+        _logger.info("%s WS client disconnected. Total: %d", self._kind, total)
 
 
 def _accept(scope: Scope) -> Message:

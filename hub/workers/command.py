@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import sys
 
@@ -31,7 +32,11 @@ def serve_with_workers(count: int, setup: Setup, host: str, port: int) -> int:
     """
     listeners = _listeners(count, host, port, setup.settings.stall_timeout)
     tune_process()
-    return anyio.run(Supervisor(setup, listeners, SystemClock()).run)
+    try:
+        return anyio.run(Supervisor(setup, listeners, SystemClock()).run)
+    finally:
+        for listener in itertools.chain(*listeners):
+            listener.close()
 
 
 def _listeners(count: int, host: str, port: int, stall_timeout: float) -> list[list[socket.socket]]:

@@ -34,6 +34,7 @@ class Setup:
         number: which worker it is, from 1.
         link: descriptor of its end of the link.
         listeners: descriptors of listening sockets.
+        limits: descriptor of what it shares with the others, and which part of it is its own.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class Setup:
     number: int = 0
     link: int = -1
     listeners: tuple[int, ...] = ()
+    limits: tuple[int, int] = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ class WorkerProcess:
         number: which worker it is.
         process: the process.
         link: to it.
+        part: which part of the shared limits is its own.
     """
 
-    def __init__(self, number: int, process: Process, link: Link) -> None:
+    def __init__(self, number: int, process: Process, link: Link, part: int) -> None:
         self.number = number
+        self.part = part
         self.link = link
         self.report: Report | None = None
         """The last that it has sent."""
@@ -62,7 +64,7 @@ class WorkerProcess:
                     stdin=subprocess.PIPE,
                     stdout=None,
                     stderr=None,
-                    pass_fds=(there.fileno(), *descriptors),
+                    pass_fds=(there.fileno(), setup.limits[0], *descriptors),
                     start_new_session=True,
                 )
             assert process.stdin is not None  # noqa: S101 # it was asked for
@@ -70,7 +72,7 @@ class WorkerProcess:
         except (OSError, anyio.BrokenResourceError):
             link.close()
             raise
-        return cls(setup.number, process, link)
+        return cls(setup.number, process, link, setup.limits[1])
 
     @property
     def pid(self) -> int:

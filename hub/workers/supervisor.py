@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from hub.access.shared_limits import SharedLimits
 from hub.clock import Clock
 from hub.sampling.link import Letter
 from hub.server.runner import announce
@@ -53,6 +54,11 @@ class Supervisor:
         self._listeners = listeners
         self._clock = clock
         self._service = SharedService(setup.settings, clock)
+        # While one process replaces another there are two for a worker, each with its part.
+        self._parts = set(range(len(listeners) + 1))  # those that no process has
+        self._limits = SharedLimits.create(
+            len(self._parts), views=setup.settings.views, max_clients=setup.settings.max_clients
+        )
         self._processes: dict[WorkerProcess, None] = {}  # all that run
         self._workers: dict[int, WorkerProcess] = {}  # those in charge, by number
         self._starts: Counter[int] = Counter()  # how many processes there have been, by number
@@ -78,6 +84,7 @@ class Supervisor:
                 group.start_soon(self._keep, number)
             await self._stopped()
             group.cancel_scope.cancel()
+        self._limits.close()
         _logger.info("Hub stopped")
         return self._status
 
@@ -128,10 +135,12 @@ class Supervisor:
     async def _start(self, number: int) -> WorkerProcess | None:
         """Start a process; None if that cannot be done now."""
         self._starts[number] += 1
+        part = self._parts.pop()
         try:
-            setup = replace(self._setup, number=number)
+            setup = replace(self._setup, number=number, limits=(self._limits.fd, part))
             worker = await WorkerProcess.start(setup, self._listeners[number - 1])
         except OSError as error:
+            self._parts.add(part)
             cause = error.strerror or error
             _logger.error("Worker %d cannot be started: %s", number, cause)  # noqa: TRY400
             return None
@@ -144,16 +153,23 @@ class Supervisor:
         return worker
 
     async def _announce(self, worker: WorkerProcess) -> None:
-        """Wait until a worker serves; say where once all do for the first time."""
+        """Wait until a worker serves, and say so; at first, where, once all do."""
         await worker.serves.wait()
         self._change()
-        serving = [one for one in self._workers.values() if one.serves.is_set()]
-        if not self._is_announced and len(serving) == len(self._listeners):
+        if self._is_announced:
+            _logger.info("Worker %d serves again", worker.number)
+        elif all(number in self._serving for number in range(1, len(self._listeners) + 1)):
             self._is_announced = True
             announce(self._listeners[0])
 
+    @property
+    def _serving(self) -> set[int]:
+        return {worker.number for worker in self._processes if worker.serves.is_set()}
+
     async def _watch(self, worker: WorkerProcess) -> None:
         await worker.wait()
+        self._limits.clear(worker.part)
+        self._parts.add(worker.part)
         del self._processes[worker]
         self._change()
 

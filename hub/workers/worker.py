@@ -10,10 +10,14 @@ import threading
 import time
 from typing import Final
 
+from hub.access.admission import Admission
+from hub.access.shared_limits import WorkerLimits
 from hub.feed.hub import Hub
+from hub.feed.view_limit import ViewLimit
 from hub.sampling.link import Letter, Link
 from hub.sampling.remote import RemoteSource
 from hub.server.runner import Duties, make_server, tune_process
+from hub.web.app import create_app
 from hub.web.figures import Figures
 from hub.workers.letters import Report, Service, Setup, pack, unpack
 
@@ -38,9 +42,13 @@ class Worker:
         self._link: Link | None = None  # once it is open
         self._figures: Figures | None = None  # the last that it was told of the whole service
         self._source = RemoteSource(self._connect, self._on_letter, self._on_lost)
-        self._hub = Hub(setup.settings, source=self._source)
+        limits = WorkerLimits.attach(*setup.limits)
+        view_limit = ViewLimit(setup.settings.views, limits.views)
+        self._hub = Hub(setup.settings, source=self._source, view_limit=view_limit)
+        app = create_app(hub=self._hub, figures=lambda: self._figures, shared=limits)
+        self._admission: Admission = app.state.admission
         duties = Duties(self._prepare, lambda: None, self._report)
-        self._server = make_server(self._hub, setup.options, duties, lambda: self._figures)
+        self._server = make_server(self._hub, app, setup.options, duties)
 
     def run(self) -> None:
         """Serve until told to stop, or until the process that samples has ended."""
@@ -73,7 +81,7 @@ class Worker:
         """Tell what it has done; the first time that is also that it serves."""
         if self._link is not None:
             statistics = self._hub.statistics()
-            report = Report(statistics, self._server.admission.statistics(), self._hub.views)
+            report = Report(statistics, self._admission.statistics(), self._hub.views)
             self._link.send(Letter.REPORT, pack(report))
 
 

@@ -19,7 +19,8 @@ from websockets.typing import Subprotocol
 
 from hub import Hub, Settings, create_app
 from hub.access.address import peer_name
-from hub.access.admission import Admission, Transport, descriptor_limit
+from hub.access.admission import Admission, Transport
+from hub.access.places import descriptor_limit
 from hub.errors import CloseReason, RefusalReason, Refused
 from tests.support.clients import client, close_code, message, receive, reset, strict_json
 from tests.support.fakes import FakeClock

@@ -159,3 +159,22 @@ def test_a_member_that_failed_is_named_in_a_partial_view_alone() -> None:
     assert message["errors"] == {"disks//mnt": "late"}
     assert "errors" not in shown("disks:/", disks=disks)
     assert json.loads(encoded(View(("disks",)), disks=disks)).keys() == {"disks", "timestamp"}
+
+
+VIEWS = st.builds(
+    View,
+    st.sampled_from([("cpu",), ("cpu", "network"), ("network",)]),
+    st.integers(1, 3),
+    st.sampled_from(Aggregate),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["", "network:eth0", "network:!eth0", "network:eth0,eth1"]).map(
+        lambda text: tuple(parse_devices("devices", text).items()) if text else ()
+    ),
+)
+
+
+@given(VIEWS, VIEWS)
+def test_views_are_equal_where_they_are_written_alike(one: View, other: View) -> None:
+    one.encode(snapshot(cpu=1.0), 1)  # whatever it was used for
+    assert (repr(one) == repr(other)) == (one == other)

@@ -46,7 +46,7 @@ def test_what_workers_report_is_added_up() -> None:
     assert found.hub.recent_lag == 0.02
     assert found.hub.ticks == 5
     assert found.admission.clients[Transport.WEBSOCKET] == 5
-    assert found.admission.limit == 200
+    assert found.admission.limit == 100, "each knows that of all"
 
 
 def test_no_total_goes_back_when_a_worker_ends() -> None:
