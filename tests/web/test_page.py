@@ -20,7 +20,8 @@ PARTS: Final = (
     *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js", "status.js"),
     *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
     *("theme.js", "print.js"),
-    *("heat-map.js", "members.js"),
+    *("heat-map.js", "members.js", "trace.js", "elements.js", "address.js", "lists.js"),
+    *("token.js",),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 

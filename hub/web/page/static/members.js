@@ -1,5 +1,6 @@
-import { Chart, element } from "./chart.js";
+import { Chart } from "./chart.js";
 import { Crosshair } from "./crosshair.js";
+import { element } from "./elements.js";
 import { HeatMap } from "./heat-map.js";
 import { fetchMessages, fetchPast } from "./past.js";
 import { Series } from "./series.js";

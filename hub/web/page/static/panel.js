@@ -1,5 +1,6 @@
-import { Chart, element } from "./chart.js";
+import { Chart } from "./chart.js";
 import { DeviceList } from "./devices.js";
+import { element } from "./elements.js";
 import { membersButton } from "./members.js";
 
 /** How many members of a family can have a line each. */
