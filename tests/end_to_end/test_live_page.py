@@ -219,12 +219,6 @@ async def test_the_range_is_kept_in_the_address(url: str) -> None:
         await expect(page.locator("#cpu .scale")).to_contain_text("10 min")
 
 
-async def test_an_unknown_range_is_the_shortest(url: str) -> None:
-    async with open_page(f"{url}?range=__proto__") as page:
-        await live(page)
-        assert await page.get_by_role("radio", name="1 min").is_checked()
-
-
 async def test_processes_are_shown_to_a_user_with_a_token(url: str) -> None:
     async with open_page(url, expected=LOST + "|401") as page:
         await live(page)

@@ -24,6 +24,13 @@ const GAP = 2.5;
 
 export const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
+const CLOCK_FIELDS = { hour: "numeric", minute: "2-digit", second: "2-digit" };
+const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, { weekday: "short", ...CLOCK_FIELDS });
+const HALF_A_DAY = 12 * 3_600_000; // in milliseconds
+
+/** Units of a scale of time, and the milliseconds of each; shorter scales are in seconds. */
+const SPANS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]];
+
 export class Chart {
   #figure;
   #labels;
@@ -230,7 +237,7 @@ export class Chart {
       this.#readings[line].dataset.state = this.#stateOf(value);
     });
     this.#showCursor();
-    const clock = CLOCK.format(series.times[index]);
+    const clock = clockOf(series.times[index], series);
     const texts = this.#shown.map((line) => {
       const { textContent, dataset } = this.#readings[line];
       return [this.#labels[line], textContent, dataset.state].filter(Boolean).join(" ");
@@ -283,7 +290,7 @@ export class Chart {
     );
     this.#scale.replaceChildren(
       ...rows.map(({ value, y }) => text(this.#format(Math.abs(value), range), MARGIN.left - 6, y + 4, "end")),
-      ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds), x, height - 4, anchor(part))),
+      ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds, milliseconds), x, height - 4, anchor(part))),
     );
   }
 }
@@ -301,8 +308,14 @@ function anchor(part) {
   return part === 1 ? "end" : "middle";
 }
 
-export function ago(milliseconds) {
-  const seconds = Math.round(milliseconds / 1000);
-  if (seconds === 0) return "now";
-  return seconds < 120 ? `−${seconds} s` : `−${+(seconds / 60).toFixed(1)} min`;
+/** Write how long ago something was, in the unit that suits the span of the scale. */
+export function ago(milliseconds, span = milliseconds) {
+  if (Math.round(milliseconds / 1000) === 0) return "now";
+  const [unit, each] = SPANS.find(([, each]) => Math.round(span) >= 2 * each) ?? ["s", 1000];
+  return `−${+(milliseconds / each).toFixed(2)} ${unit}`;
+}
+
+/** Write a time; where a chart spans more than half a day, with its day. */
+function clockOf(time, { start, end }) {
+  return (end - start > HALF_A_DAY ? DAY_AND_CLOCK : CLOCK).format(time);
 }

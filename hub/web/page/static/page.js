@@ -11,17 +11,18 @@ import { Patience, TIMEOUT, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel } from "./panel.js";
 import { fetchPast } from "./past.js";
 import { fitPrintedCharts } from "./print.js";
+import { Ranges } from "./ranges.js";
 import { Series } from "./series.js";
 import { Status } from "./status.js";
 import { Tab } from "./tab.js";
 import { offerThemes } from "./theme.js";
 import { Token } from "./token.js";
 
-/** The time ranges that the user can choose, in seconds, by their name in the page's address. */
-const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
-
 /** More points per line would not be visible: longer ranges are folded into so many buckets. */
 const POINTS = 720;
+
+/** Seconds of single values, at most, with which the feed begins where there are no buckets. */
+const MOST_SINGLE = 3600;
 
 /** Families that the page does not show. */
 const NOT_SHOWN = ["memory_bytes"];
@@ -51,6 +52,7 @@ class Page {
   #crosshair = new Crosshair();
   #members = null; // while their dialog is open
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
+  #ranges = new Ranges(byId("range"), () => this.#subscribe());
   #token = new Token();
   #lists = new Lists({ toggled: () => this.#subscribe(), open: () => this.#openMembers(ON_DEMAND) });
   #patience;
@@ -76,8 +78,6 @@ class Page {
     status.addEventListener("retry", () => this.#feed?.retry());
     status.addEventListener("tick", () => status.isLive || this.#draw());
     this.#token.addEventListener("change", () => this.#subscribe());
-    byId("range").addEventListener("change", () => this.#onRangeChange());
-    byId(`range-${range()}`).checked = true;
     this.#show(catalog);
   }
 
@@ -85,6 +85,7 @@ class Page {
   #show(catalog) {
     this.#catalog = catalog;
     this.#message = undefined;
+    this.#ranges.offer(catalog.history);
     byId("charts").replaceChildren(...this.#blankCharts.map((one) => one.cloneNode(true)));
     this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
     this.#lists.offer(catalog);
@@ -142,7 +143,7 @@ class Page {
     this.#feed?.close();
     this.#asking.abort();
     const { signal } = (this.#asking = new AbortController());
-    const seconds = RANGES[range()];
+    const { seconds } = this.#ranges;
     const { interval, history } = this.#catalog;
     const fold = Math.max(1, Math.ceil(seconds / POINTS / interval));
     const step = +(interval * fold).toFixed(9);
@@ -158,7 +159,7 @@ class Page {
       interval,
       partial: true,
       token: this.#token.value,
-      ...(series.since ? { since: series.since } : { history: Math.min(seconds, history) }),
+      ...(series.since ? { since: series.since } : { history: Math.min(seconds, history, MOST_SINGLE) }),
     });
     this.#feed.addEventListener("state", ({ detail }) => this.#onState(detail));
     this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
@@ -170,12 +171,12 @@ class Page {
   /** Link to the past of what is shown, in the range and the steps that are shown. */
   #linkPast() {
     const address = new URL("api/system/metrics/history", document.baseURI);
-    const seconds = Math.min(RANGES[range()], this.#catalog.history);
+    const seconds = Math.min(this.#ranges.seconds, this.#catalog.history);
     const metrics = this.#families().filter((name) => this.#catalog.families.includes(name));
     const query = { format: "csv", seconds, interval: this.#interval, metrics, devices: this.#devices() };
     for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
     byId("csv").href = address;
-    byId("csv").download = `${this.#machine[0] ?? location.hostname}-${range()}.csv`;
+    byId("csv").download = `${this.#machine[0] ?? location.hostname}-${this.#ranges.name}.csv`;
   }
 
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
@@ -234,7 +235,7 @@ class Page {
   }
 
   #openMembers(id) {
-    const seconds = RANGES[range()];
+    const { seconds } = this.#ranges;
     const period = {
       seconds,
       history: Math.min(seconds, this.#catalog.history),
@@ -277,8 +278,7 @@ class Page {
     const standard = Object.keys(CHARTS).filter((id) => CHARTS[id].families.some((name) => families.includes(name)));
     const charts = [...standard, ...this.#customFamilies()];
     if (!charts.includes(kept("chart"))) return `There is no chart “${kept("chart")}” but ${charts.join(", ")}.`;
-    if (!kept("range") || Object.hasOwn(RANGES, kept("range"))) return "";
-    return `There is no range “${kept("range")}” but ${Object.keys(RANGES).join(", ")}.`;
+    return this.#ranges.mistake;
   }
 
   #onMessage(message) {
@@ -336,11 +336,6 @@ class Page {
     this.#lookAnew().catch(() => (this.#lost = true)); // then after the next one
   }
 
-  #onRangeChange() {
-    keep("range", byId("range").elements.range.value);
-    this.#subscribe();
-  }
-
   #onDeviceChoice(family, device) {
     keep(family, device);
     this.#subscribe();
@@ -351,11 +346,6 @@ class Page {
     for (const panel of this.#panels) panel.reset(wantsAll());
     this.#subscribe();
   }
-}
-
-/** Return the name of the time range in the page's address; by default the shortest. */
-function range() {
-  return Object.hasOwn(RANGES, kept("range")) ? kept("range") : "1m";
 }
 
 /** Whether the page itself can be had, so that to load it anew does not lose it. */
