@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -393,6 +394,43 @@ async def test_many_processors_are_blocks_that_take_little_room_and_say_what_the
         box = await page.locator("section", has=page.locator("#cores")).last.bounding_box()
         assert box is not None
         assert box["height"] <= 250
+
+
+@pytest.mark.parametrize("width", [320, 1280, 1920])
+async def test_a_hub_without_tokens_does_not_ask_for_one_and_leaves_no_hole(width: int) -> None:
+    view = {"width": width, "height": 900}
+    async with shown(made_up(), script=SHIFTS, viewport=view) as page:
+        await live(page)
+        await moves(page)
+        await expect(page.locator("#temperatures-panel")).to_be_visible()
+        await expect(page.locator("#processes-panel")).to_be_hidden()
+        assert await page.locator("#token:visible").count() == 0
+        stack = await page.locator(".stack").bounding_box()
+        assert stack == await page.locator("#temperatures-panel").bounding_box()
+        assert await page.evaluate("shifts") == []
+
+
+async def test_a_token_is_not_sent_to_a_hub_that_has_no_use_for_it() -> None:
+    first = Hub(Settings(interval=0.1, tokens=(TOKEN,)))
+    second = Hub(QUICK)
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=LOST, script=NO_DELAY) as page,
+    ):
+        rows = page.locator("#processes tr")
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_label("Token").press("Enter")
+        await expect(rows.first).to_be_visible()
+        proxy.app = application(second)
+        async with page.expect_websocket() as socket:
+            await page.reload()
+        assert urlsplit((await socket.value).url).path == "/api/system/metrics"
+        await moves(page)
+        await expect(page.locator("#processes-panel")).to_be_hidden()
+        proxy.app = application(first)
+        second.close_all(CloseReason.RESTART)
+        await expect(rows.first).to_be_visible()
 
 
 # One of its charts, in a frame

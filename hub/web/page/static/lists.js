@@ -38,9 +38,10 @@ export class Lists {
     return this.#sensors.open;
   }
 
-  /** Offer those lists that the hub can fill. */
-  offer({ families }) {
+  /** Offer those lists that the hub can fill; no token is asked for where none gives processes. */
+  offer({ families, restricted }) {
     byId("temperatures-panel").hidden = !families.includes(ON_DEMAND);
+    byId("processes-panel").hidden = !restricted.includes("processes");
   }
 
   /** Have the table of processes open, or the form for a token instead. */

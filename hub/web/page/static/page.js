@@ -158,13 +158,13 @@ class Page {
       devices: this.#devices(),
       interval,
       partial: true,
-      token: this.#token.value,
+      token: this.#usableToken,
       ...(series.since ? { since: series.since } : { history: Math.min(seconds, history, MOST_SINGLE) }),
     });
     this.#feed.addEventListener("state", ({ detail }) => this.#onState(detail));
     this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
     this.#feed.open();
-    this.#lists.openProcesses(Boolean(this.#token.value));
+    this.#lists.openProcesses(Boolean(this.#usableToken));
     this.#linkPast();
   }
 
@@ -193,10 +193,15 @@ class Page {
     series.load(past);
   }
 
+  /** The token, where the hub has something that takes one; else "". */
+  get #usableToken() {
+    return this.#catalog.restricted.includes("processes") ? this.#token.value : "";
+  }
+
   #families() {
     const unwanted = this.#lists.hasSensors ? NOT_SHOWN : [...NOT_SHOWN, ON_DEMAND];
     const families = this.#catalog.families.filter((name) => !unwanted.includes(name));
-    return this.#token.value ? [...families, "processes"] : families;
+    return this.#usableToken ? [...families, "processes"] : families;
   }
 
   /** Ask for all devices of all families at once, so that there is but one such view. */
@@ -321,7 +326,7 @@ class Page {
   }
 
   #onState({ name, reason, seconds, status, parameter }) {
-    if (name === "refused" && status === 401 && this.#token.value) {
+    if (name === "refused" && status === 401 && this.#usableToken) {
       this.#token.refuse();
       return;
     }
