@@ -194,6 +194,47 @@ async def test_a_hub_that_comes_back_with_other_families_has_their_charts() -> N
         await moves(page, "memory")
 
 
+async def test_what_was_shown_before_other_families_is_gone_with_all_that_listened() -> None:
+    """The old charts follow no pointer, and nothing holds them; what was open is closed."""
+    known = {metric.name: metric for metric in standard_metrics(QUICK)}
+    few = [known[name] for name in ("cpu", "network", "load")]
+    first, second = Hub(QUICK), Hub(QUICK, metrics=few)
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=AWAY, script=NO_DELAY) as page,
+    ):
+        await live(page)
+        await moves(page)
+        await page.locator("#cpu svg").hover()
+        await expect(page.locator("#cpu .time")).not_to_be_empty()
+        await page.mouse.move(0, 0)
+        await page.locator("#network h2 button").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_be_visible()
+        await page.evaluate("window.old = document.querySelector('#cpu .time')")
+        await page.evaluate("window.held = new WeakRef(document.querySelector('#load'))")
+        proxy.app = application(second)
+        first.close_all(CloseReason.RESTART)
+        await expect(page.locator("figure:visible h2")).to_have_text(["CPU", "Load", "Network"])
+        await expect(dialog).to_have_count(0)
+        await moves(page)
+        await page.locator("#cpu svg").hover()
+        await expect(page.locator("#cpu .time")).not_to_be_empty()
+        assert await page.evaluate("[old.isConnected, old.textContent]") == [False, ""]
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#cpu .time")).to_be_empty()
+        await page.evaluate("delete window.old")
+        browser = await page.context.new_cdp_session(page)
+
+        async def is_held() -> bool:
+            await browser.send("HeapProfiler.collectGarbage")
+            return bool(await page.evaluate("Boolean(held.deref())"))
+
+        await eventually(is_held, lambda held: not held)
+        second.close_all(CloseReason.RESTART)
+
+
 async def test_where_the_browser_keeps_nothing_a_token_lasts_as_long_as_the_page() -> None:
     hub = Hub(Settings(interval=0.1, tokens=(TOKEN,)))
     async with shown(hub, script=BLOCKED) as page:

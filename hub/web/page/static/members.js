@@ -41,7 +41,7 @@ export class Members {
     const button = element("button", { type: "button" }, "Close");
     this.#figure = element("figure", { class: "chart members-chart" }, heading);
     this.#dialog = element("dialog", { class: "members", "aria-label": definition.title }, button, this.#figure, this.#rest);
-    button.addEventListener("click", () => this.#dialog.close());
+    button.addEventListener("click", () => this.close());
     this.#dialog.addEventListener("close", () => {
       this.#asking.abort();
       this.#dialog.remove();
@@ -50,6 +50,11 @@ export class Members {
     document.body.append(this.#dialog);
     this.#dialog.showModal();
     this.#load();
+  }
+
+  /** Close the dialog, as the user may. */
+  close() {
+    this.#dialog.close();
   }
 
   /** Take in the newest message, and draw. */

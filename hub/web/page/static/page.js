@@ -49,7 +49,8 @@ class Page {
   #status;
   #catalog;
   #panels;
-  #crosshair = new Crosshair();
+  #showing = new AbortController(); // ends what listens for the panels
+  #crosshair; // theirs
   #members = null; // while their dialog is open
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
   #ranges = new Ranges(byId("range"), () => this.#subscribe());
@@ -85,6 +86,10 @@ class Page {
   #show(catalog) {
     this.#catalog = catalog;
     this.#message = undefined;
+    this.#members?.close();
+    this.#showing.abort();
+    this.#showing = new AbortController();
+    this.#crosshair = new Crosshair(this.#showing.signal);
     this.#ranges.offer(catalog.history);
     byId("charts").replaceChildren(...this.#blankCharts.map((one) => one.cloneNode(true)));
     this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
