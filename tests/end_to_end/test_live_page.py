@@ -210,7 +210,7 @@ async def test_the_range_is_kept_in_the_address(url: str) -> None:
     async with open_page(f"{url}?range=1h") as page:
         await live(page)
         assert await page.get_by_role("radio", name="1 h").is_checked()
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         assert page.url == f"{url}?range=10m"
         await expect(page.locator("#cpu .scale")).to_contain_text("10 min")
         await page.reload()

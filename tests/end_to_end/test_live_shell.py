@@ -242,7 +242,7 @@ async def test_where_the_browser_keeps_nothing_a_token_lasts_as_long_as_the_page
         await page.get_by_label("Token").fill(TOKEN)
         await page.get_by_label("Token").press("Enter")
         await expect(page.locator("#processes tr").first).to_be_visible()
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         await expect(page.locator("#processes tr").first).to_be_visible()
         await page.get_by_role("button", name="Forget the token").click()
         await live(page)
@@ -655,7 +655,7 @@ async def test_what_is_shown_can_be_had_as_csv() -> None:
         link = page.get_by_role("link", name="These values as CSV")
         await expect(link).to_have_attribute("download", "lathe-1m.csv")
         assert "seconds=60&" in str(await link.get_attribute("href"))
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         await expect(link).to_have_attribute("download", "lathe-10m.csv")
         async with page.expect_download() as download:
             await link.click()

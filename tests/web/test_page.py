@@ -21,7 +21,7 @@ PARTS: Final = (
     *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
     *("theme.js", "print.js"),
     *("heat-map.js", "members.js", "trace.js", "elements.js", "address.js", "lists.js"),
-    *("token.js", "ranges.js"),
+    *("token.js", "ranges.js", "png.js"),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 

@@ -184,6 +184,12 @@ class Page {
     byId("csv").download = `${this.#machine[0] ?? location.hostname}-${this.#ranges.name}.csv`;
   }
 
+  /** Name the picture of a chart. */
+  #pictureOf(chart) {
+    const machine = this.#machine[0] ?? location.hostname;
+    return { machine, file: `${machine}-${chart}-${this.#ranges.name}.png` };
+  }
+
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
   async #load(series, seconds, interval, signal) {
     this.#status.show({ name: "connecting" });
@@ -240,7 +246,8 @@ class Page {
       const hint = contained.includes(family) ? "of the container" : "";
       const devices = chart.devices && this.#deviceOptions(chart);
       const open = families.includes(MEMBERS[id]?.family) ? () => this.#openMembers(id) : undefined;
-      return [new Panel(figure, chart, { hint, devices, open, crosshair: this.#crosshair })];
+      const png = () => this.#pictureOf(id);
+      return [new Panel(figure, chart, { hint, devices, open, png, crosshair: this.#crosshair })];
     });
   }
 
@@ -272,7 +279,8 @@ class Page {
       const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
       byId("charts").append(figure);
       const unit = this.#catalog.units[name];
-      return new Panel(figure, customChart(name, unit), { hint: unit, crosshair: this.#crosshair });
+      const png = () => this.#pictureOf(name);
+      return new Panel(figure, customChart(name, unit), { hint: unit, png, crosshair: this.#crosshair });
     });
   }
 
