@@ -104,7 +104,9 @@ class FeedAPI:
     async def openapi(self, request: Request) -> Response:
         """Answer with the contract of the HTTP routes."""
         prefix = request.scope.get("root_path", "")
-        return JSONResponse(openapi(self._hub.catalog(), prefix))
+        catalog = self._hub.catalog()
+        restricted = catalog.withheld if self._hub.settings.tokens else ()
+        return JSONResponse(openapi(catalog, prefix, restricted))
 
     async def asyncapi(self, request: Request) -> Response:
         """Answer with the contract of the live feed."""

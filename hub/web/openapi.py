@@ -5,7 +5,7 @@ It is made of the parameters that read the requests and of the metrics that are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from hub.errors import RefusalReason
@@ -31,8 +31,14 @@ _REFUSAL: Final[Object] = {
 }
 
 
-def openapi(catalog: Catalog, prefix: str = "") -> Object:
-    """Describe the HTTP routes, as OpenAPI 3.1; ``prefix`` is the path they are mounted under."""
+def openapi(catalog: Catalog, prefix: str = "", restricted: Iterable[str] = ()) -> Object:
+    """Describe the HTTP routes, as OpenAPI 3.1.
+
+    Args:
+        catalog: what callers without a token may ask for.
+        prefix: the path that the routes are mounted under.
+        restricted: names of the families that a token gives besides; none where no token is known.
+    """
     return {
         "openapi": "3.1.0",
         "info": INFO,
@@ -41,7 +47,7 @@ def openapi(catalog: Catalog, prefix: str = "") -> Object:
             FEED_PATH: {"get": _latest(catalog)},
             f"{FEED_PATH}/history": {"get": _history(catalog)},
             f"{FEED_PATH}/stream": {"get": _stream(catalog)},
-            RESTRICTED_FEED_PATH: {"get": _restricted()},
+            RESTRICTED_FEED_PATH: {"get": _restricted(restricted)},
             "/api/system/info": {"get": _info()},
             "/metrics": {"get": _figures()},
             "/livez": {"get": _health("live", "Whether the process serves at all")},
@@ -110,11 +116,12 @@ def _stream(catalog: Catalog) -> Object:
     return _operation("stream", summary, FEED, catalog, responses, resume)
 
 
-def _restricted() -> Object:
+def _restricted(families: Iterable[str]) -> Object:
     return {
         "operationId": "restricted",
         "summary": "Why a handshake for the authenticated feed is refused",
         "description": "For pages: browsers do not tell them. Takes the parameters of that feed.",
+        "x-restricted-families": sorted(families),
         "security": [{"token": []}],
         "responses": {
             "400": _refusal("A parameter breaks its rule."),

@@ -156,7 +156,7 @@ async def test_the_past_in_buckets_and_the_feed_join_without_gap_and_without_dup
             sockets: list[str] = []
             page.on("request", lambda one: asked.append(one.url) if HISTORY in one.url else None)
             page.on("websocket", lambda one: sockets.append(one.url))
-            await page.get_by_text("10 min").click()
+            await page.get_by_text("10 min", exact=True).click()
             await live(page)
 
             async def drawn() -> list[float]:
@@ -177,7 +177,7 @@ async def test_the_past_in_buckets_and_the_feed_join_without_gap_and_without_dup
 
 async def test_where_the_past_is_not_answered_the_page_goes_on_with_the_feed() -> None:
     async with shown(made_up_hub(QUICK, cpu=Spiky().collect), script=UNANSWERED) as page:
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         await expect(page.locator("#state[data-state=connecting]")).to_be_visible()
         await live(page)
 

@@ -83,7 +83,7 @@ def state(page: Page, name: str) -> Locator:
 
 async def live(page: Page) -> None:
     await expect(state(page, "live")).to_be_visible()
-    await expect(page.locator("#panels")).to_be_visible()
+    await expect(page.locator("#panels:not([hidden])")).to_have_count(1)  # it may be empty
 
 
 async def show_all(page: Page) -> None:
@@ -210,19 +210,13 @@ async def test_the_range_is_kept_in_the_address(url: str) -> None:
     async with open_page(f"{url}?range=1h") as page:
         await live(page)
         assert await page.get_by_role("radio", name="1 h").is_checked()
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         assert page.url == f"{url}?range=10m"
         await expect(page.locator("#cpu .scale")).to_contain_text("10 min")
         await page.reload()
         await live(page)
         assert await page.get_by_role("radio", name="10 min").is_checked()
         await expect(page.locator("#cpu .scale")).to_contain_text("10 min")
-
-
-async def test_an_unknown_range_is_the_shortest(url: str) -> None:
-    async with open_page(f"{url}?range=__proto__") as page:
-        await live(page)
-        assert await page.get_by_role("radio", name="1 min").is_checked()
 
 
 async def test_processes_are_shown_to_a_user_with_a_token(url: str) -> None:
@@ -457,9 +451,11 @@ async def test_arrow_keys_in_a_list_choose_from_it() -> None:
 
 async def test_a_hub_of_fewer_families_has_fewer_charts() -> None:
     metrics = [one for one in standard_metrics(QUICK) if one.name in {"cpu", "network"}]
-    async with shown(Hub(QUICK, metrics=metrics), "?devices=all") as page:
+    hub = Hub(Settings(interval=0.1, tokens=(TOKEN,)), metrics=metrics)  # one for nothing
+    async with shown(hub, "?devices=all") as page:
         await expect(page.locator("figure:visible h2")).to_have_text(["CPU", "Network"])
-        await expect(page.locator("#panels section:visible")).to_have_count(1)
+        await expect(page.locator("#panels section")).to_have_count(4)
+        await expect(page.locator("#panels section:visible")).to_have_count(0)
 
 
 async def test_an_application_s_numbers_by_member_have_a_line_each() -> None:

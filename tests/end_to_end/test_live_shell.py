@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -225,6 +226,47 @@ async def test_a_hub_that_comes_back_with_other_families_has_their_charts() -> N
         await moves(page, "memory")
 
 
+async def test_what_was_shown_before_other_families_is_gone_with_all_that_listened() -> None:
+    """The old charts follow no pointer, and nothing holds them; what was open is closed."""
+    known = {metric.name: metric for metric in standard_metrics(QUICK)}
+    few = [known[name] for name in ("cpu", "network", "load")]
+    first, second = Hub(QUICK), Hub(QUICK, metrics=few)
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=AWAY, script=NO_DELAY) as page,
+    ):
+        await live(page)
+        await moves(page)
+        await page.locator("#cpu svg").hover()
+        await expect(page.locator("#cpu .time")).not_to_be_empty()
+        await page.mouse.move(0, 0)
+        await page.locator("#network h2 button").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_be_visible()
+        await page.evaluate("window.old = document.querySelector('#cpu .time')")
+        await page.evaluate("window.held = new WeakRef(document.querySelector('#load'))")
+        proxy.app = application(second)
+        first.close_all(CloseReason.RESTART)
+        await expect(page.locator("figure:visible h2")).to_have_text(["CPU", "Load", "Network"])
+        await expect(dialog).to_have_count(0)
+        await moves(page)
+        await page.locator("#cpu svg").hover()
+        await expect(page.locator("#cpu .time")).not_to_be_empty()
+        assert await page.evaluate("[old.isConnected, old.textContent]") == [False, ""]
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#cpu .time")).to_be_empty()
+        await page.evaluate("delete window.old")
+        browser = await page.context.new_cdp_session(page)
+
+        async def is_held() -> bool:
+            await browser.send("HeapProfiler.collectGarbage")
+            return bool(await page.evaluate("Boolean(held.deref())"))
+
+        await eventually(is_held, lambda held: not held)
+        second.close_all(CloseReason.RESTART)
+
+
 async def test_where_the_browser_keeps_nothing_a_token_lasts_as_long_as_the_page() -> None:
     hub = Hub(Settings(interval=0.1, tokens=(TOKEN,)))
     async with shown(hub, script=BLOCKED) as page:
@@ -232,7 +274,7 @@ async def test_where_the_browser_keeps_nothing_a_token_lasts_as_long_as_the_page
         await page.get_by_label("Token").fill(TOKEN)
         await page.get_by_label("Token").press("Enter")
         await expect(page.locator("#processes tr").first).to_be_visible()
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         await expect(page.locator("#processes tr").first).to_be_visible()
         await page.get_by_role("button", name="Forget the token").click()
         await live(page)
@@ -427,6 +469,43 @@ async def test_many_processors_are_blocks_that_take_little_room_and_say_what_the
         assert box["height"] <= 250
 
 
+@pytest.mark.parametrize("width", [320, 1280, 1920])
+async def test_a_hub_without_tokens_does_not_ask_for_one_and_leaves_no_hole(width: int) -> None:
+    view = {"width": width, "height": 900}
+    async with shown(made_up(), script=SHIFTS, viewport=view) as page:
+        await live(page)
+        await moves(page)
+        await expect(page.locator("#temperatures-panel")).to_be_visible()
+        await expect(page.locator("#processes-panel")).to_be_hidden()
+        assert await page.locator("#token:visible").count() == 0
+        stack = await page.locator(".stack").bounding_box()
+        assert stack == await page.locator("#temperatures-panel").bounding_box()
+        assert await page.evaluate("shifts") == []
+
+
+async def test_a_token_is_not_sent_to_a_hub_that_has_no_use_for_it() -> None:
+    first = Hub(Settings(interval=0.1, tokens=(TOKEN,)))
+    second = Hub(QUICK)
+    async with (
+        second.lifespan(),
+        behind_proxy(first) as (proxy, url),
+        open_page(url, expected=LOST, script=NO_DELAY) as page,
+    ):
+        rows = page.locator("#processes tr")
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_label("Token").press("Enter")
+        await expect(rows.first).to_be_visible()
+        proxy.app = application(second)
+        async with page.expect_websocket() as socket:
+            await page.reload()
+        assert urlsplit((await socket.value).url).path == "/api/system/metrics"
+        await moves(page)
+        await expect(page.locator("#processes-panel")).to_be_hidden()
+        proxy.app = application(first)
+        second.close_all(CloseReason.RESTART)
+        await expect(rows.first).to_be_visible()
+
+
 # One of its charts, in a frame
 
 
@@ -608,7 +687,7 @@ async def test_what_is_shown_can_be_had_as_csv() -> None:
         link = page.get_by_role("link", name="These values as CSV")
         await expect(link).to_have_attribute("download", "lathe-1m.csv")
         assert "seconds=60&" in str(await link.get_attribute("href"))
-        await page.get_by_text("10 min").click()
+        await page.get_by_text("10 min", exact=True).click()
         await expect(link).to_have_attribute("download", "lathe-10m.csv")
         async with page.expect_download() as download:
             await link.click()

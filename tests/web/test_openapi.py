@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic_asyncapi.v3 import AsyncAPI
 
-from hub import Hub, Metric, Settings
+from hub import Hub, Metric, Settings, create_app
 from hub.feed.query import FEED_PATH
 from hub.feed.view import View
 from hub.sampling.snapshot import Failure, Reading
 from hub.web.asyncapi import asyncapi
 from hub.web.openapi import openapi
 from tests.support.fakes import snapshot
-from tests.support.servers import ServerProcess, start_hub
+from tests.support.servers import ServerProcess, serve_here, start_hub
 
 HOST: Final = "example.org:54112"
 OFFICIAL: Final = Path(".venv/npm/node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json")
@@ -92,6 +92,26 @@ def test_the_documents_say_what_this_hub_offers() -> None:
         "pathname": "/monitor",
         "protocol": "ws",
     }
+
+
+def restricted(document: Any) -> object:  # noqa: ANN401 # any JSON
+    return document["paths"]["/api/system/ws"]["get"]["x-restricted-families"]
+
+
+def test_what_a_token_gives_is_named() -> None:
+    assert restricted(openapi(hub().catalog())) == []
+    assert restricted(openapi(hub().catalog(), "", ("b", "a"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("tokens", "given"), [((), []), (("canary-3f1c",), ["processes"])])
+async def test_a_hub_says_what_its_tokens_give_and_none_where_it_has_none(
+    tokens: tuple[str, ...], given: list[str]
+) -> None:
+    app = create_app(Settings(interval=0.1, tokens=tokens))
+    async with serve_here(app) as local, httpx2.AsyncClient(trust_env=False) as http:
+        text = (await http.get(f"http://127.0.0.1:{local.port}/openapi.json")).text
+    assert restricted(json.loads(text)) == given
+    assert "canary" not in text
 
 
 def test_every_family_has_its_unit_its_convention_and_what_it_is_relative_to() -> None:

@@ -19,8 +19,8 @@ PARTS: Final = (
     *("page.css", "page.js", "panel.js", "chart.js", "charts.js", "devices.js", "bars.js"),
     *("format.js", "series.js", "metrics-feed.js", "offer.js", "storage.js", "status.js"),
     *("look.js", "tab.js", "chart.css", "crosshair.js", "past.js", "scale.js"),
-    *("theme.js", "print.js", "reload.js"),
-    *("heat-map.js", "members.js"),
+    *("theme.js", "print.js", "reload.js", "trace.js", "elements.js", "address.js"),
+    *("heat-map.js", "members.js", "lists.js", "token.js", "ranges.js", "png.js"),
 )
 ICONS: Final = ("icon.svg", "icon-stale.svg", "icon-critical.svg")
 
@@ -90,9 +90,9 @@ def test_what_has_not_changed_is_not_sent_again(server: ServerProcess) -> None:
     assert again.headers["content-security-policy"]
 
 
-def test_all_of_it_weighs_less_than_150_kib(server: ServerProcess) -> None:
+def test_all_of_it_weighs_less_than_160_kib(server: ServerProcess) -> None:
     paths = ["/", "/openapi.json", *(f"/static/{name}" for name in (*PARTS, *ICONS))]
-    assert sum(len(get(server, path).content) for path in paths) < 150 * 1024
+    assert sum(len(get(server, path).content) for path in paths) < 160 * 1024
 
 
 @pytest.mark.parametrize(

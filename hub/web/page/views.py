@@ -12,7 +12,7 @@ from hub.feed.view import View
 
 __all__ = ["page_views"]
 
-# As in static/page.js.
+# As in static/page.js and static/lists.js.
 _NOT_SHOWN: Final = frozenset({"memory_bytes"})
 _ON_DEMAND: Final = "temperatures"
 _PROCESSES: Final = "processes"

@@ -1,4 +1,4 @@
-import { element } from "./chart.js";
+import { element } from "./elements.js";
 
 /**
  * A list of bars that show percentages, such as of processors or file systems.

@@ -7,8 +7,10 @@
  * share a crosshair.
  */
 import { Crosshair } from "./crosshair.js";
+import { element, set, svg, text } from "./elements.js";
 import { highest, scaleOf } from "./scale.js";
 import { indexAfter, indexNearest } from "./series.js";
+import { bandTrace, stack, trace } from "./trace.js";
 
 const MARGIN = { left: 60, right: 6, top: 6, bottom: 20 };
 const LOW = 100; // pixels of height below which the scale has but its ends
@@ -21,6 +23,13 @@ const STATES = ["", "high", "critical"];
 const GAP = 2.5;
 
 export const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+const CLOCK_FIELDS = { hour: "numeric", minute: "2-digit", second: "2-digit" };
+const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, { weekday: "short", ...CLOCK_FIELDS });
+const HALF_A_DAY = 12 * 3_600_000; // in milliseconds
+
+/** Units of a scale of time, and the milliseconds of each; shorter scales are in seconds. */
+const SPANS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]];
 
 export class Chart {
   #figure;
@@ -228,7 +237,7 @@ export class Chart {
       this.#readings[line].dataset.state = this.#stateOf(value);
     });
     this.#showCursor();
-    const clock = CLOCK.format(series.times[index]);
+    const clock = clockOf(series.times[index], series);
     const texts = this.#shown.map((line) => {
       const { textContent, dataset } = this.#readings[line];
       return [this.#labels[line], textContent, dataset.state].filter(Boolean).join(" ");
@@ -281,123 +290,9 @@ export class Chart {
     );
     this.#scale.replaceChildren(
       ...rows.map(({ value, y }) => text(this.#format(Math.abs(value), range), MARGIN.left - 6, y + 4, "end")),
-      ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds), x, height - 4, anchor(part))),
+      ...columns.map(({ part, x }) => text(ago((1 - part) * milliseconds, milliseconds), x, height - 4, anchor(part))),
     );
   }
-}
-
-/**
- * Turn values over ascending times into the paths of a line and of the area from it to `bottom`,
- * beginning with the value at index `first`. The line is broken where a value is null, and where the next one
- * comes after more than `gap` milliseconds.
- */
-export function trace(times, values, { first = 0, x, y, gap, bottom }) {
-  const path = new PathBuilder(bottom);
-  for (let index = first; index < times.length; index += 1) {
-    const value = values[index];
-    if (value === null || times[index] - times[index - 1] > gap) path.endSegment();
-    if (value !== null) path.lineTo(x(times[index]), y(value));
-  }
-  path.endSegment();
-  return path;
-}
-
-/**
- * Turn means and highest values over ascending times into the path of the bands between them, with
- * gaps as those of `trace`. Of the values in a column of pixels, the highest counts.
- */
-export function bandTrace(times, means, peaks, { first = 0, x, y, gap }) {
-  let [path, run] = ["", []];
-  const end = () => {
-    const over = run.map(({ place, high }) => `${place},${high}`);
-    const under = run.map(({ place, low }) => `${place},${low}`).reverse();
-    if (run.length) path += `M${[...over, ...under].join("L")}Z`;
-    run = [];
-  };
-  for (let index = first; index < times.length; index += 1) {
-    const peak = peaks[index];
-    if (peak === null || times[index] - times[index - 1] > gap) end();
-    if (peak === null) continue;
-    const [place, high, low] = [x(times[index]), y(peak), y(means[index] ?? peak)].map(tenths);
-    const last = run.at(-1);
-    if (last && Math.floor(last.place / 10) === Math.floor(place / 10)) {
-      if (Math.abs(high - low) > Math.abs(last.high - last.low)) Object.assign(last, { high, low });
-    } else run.push({ place, high, low });
-  }
-  end();
-  return path;
-}
-
-/**
- * Builds the paths of a line and of the area under it, from one point to the next. It keeps no more
- * points than are visible, and counts in whole tenths of a pixel: browsers turn whole numbers into
- * text much faster than others.
- */
-class PathBuilder {
-  line = "";
-  area = "";
-  #bottom;
-  #segment = "";
-  #start = 0;
-  #x = 0;
-  #pixel = NaN;
-  #count = 0;
-  #low = 0;
-  #high = 0;
-  #last = 0;
-
-  constructor(bottom) {
-    this.#bottom = tenths(bottom);
-  }
-
-  lineTo(x, y) {
-    const pixel = Math.floor(x);
-    if (pixel === this.#pixel) {
-      this.#count += 1;
-      if (y < this.#low) this.#low = y;
-      if (y > this.#high) this.#high = y;
-      this.#last = y;
-      return;
-    }
-    this.#endColumn();
-    if (!this.#segment) this.#start = tenths(x);
-    this.#segment += `${this.#segment ? "L" : "M"}${tenths(x)},${tenths(y)}`;
-    this.#x = tenths(x);
-    this.#pixel = pixel;
-    this.#count = 1;
-    this.#low = this.#high = this.#last = y;
-  }
-
-  endSegment() {
-    this.#endColumn();
-    this.#pixel = NaN;
-    if (!this.#segment) return;
-    this.line += this.#segment;
-    this.area += `${this.#segment}L${this.#x},${this.#bottom}L${this.#start},${this.#bottom}Z`;
-    this.#segment = "";
-  }
-
-  /** End a column of pixels: add its lowest, highest and last value. */
-  #endColumn() {
-    if (this.#count < 2) return;
-    this.#segment += `V${tenths(this.#low)}V${tenths(this.#high)}V${tenths(this.#last)}`;
-    this.#count = 0;
-  }
-}
-
-function tenths(pixels) {
-  return Math.round(pixels * 10);
-}
-
-/** Add up columns, each on those before it. What is missing among others counts as nothing. */
-function stack(columns) {
-  const sums = columns.map(() => []);
-  for (let index = 0; index < columns[0].length; index += 1) {
-    const missing = columns.every((column) => column[index] === null);
-    let sum = 0;
-    columns.forEach((column, line) => sums[line].push(missing ? null : (sum += column[index])));
-  }
-  return sums;
 }
 
 function plotWidth(width) {
@@ -413,30 +308,14 @@ function anchor(part) {
   return part === 1 ? "end" : "middle";
 }
 
-export function ago(milliseconds) {
-  const seconds = Math.round(milliseconds / 1000);
-  if (seconds === 0) return "now";
-  return seconds < 120 ? `−${seconds} s` : `−${+(seconds / 60).toFixed(1)} min`;
+/** Write how long ago something was, in the unit that suits the span of the scale. */
+export function ago(milliseconds, span = milliseconds) {
+  if (Math.round(milliseconds / 1000) === 0) return "now";
+  const [unit, each] = SPANS.find(([, each]) => Math.round(span) >= 2 * each) ?? ["s", 1000];
+  return `−${+(milliseconds / each).toFixed(2)} ${unit}`;
 }
 
-export function text(content, x, y, anchor) {
-  const label = svg("text", { x, y, "text-anchor": anchor });
-  label.textContent = content;
-  return label;
-}
-
-export function svg(name, attributes) {
-  return set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
-}
-
-/** Create an HTML element with attributes and children. */
-export function element(name, attributes, ...children) {
-  const created = set(document.createElement(name), attributes);
-  created.append(...children);
-  return created;
-}
-
-export function set(target, attributes) {
-  for (const [name, value] of Object.entries(attributes)) target.setAttribute(name, value);
-  return target;
+/** Write a time; where a chart spans more than half a day, with its day. */
+function clockOf(time, { start, end }) {
+  return (end - start > HALF_A_DAY ? DAY_AND_CLOCK : CLOCK).format(time);
 }

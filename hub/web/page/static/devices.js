@@ -1,4 +1,4 @@
-import { element } from "./chart.js";
+import { element } from "./elements.js";
 
 /** The list from which the user chooses the device that a chart shows, instead of the total. */
 export class DeviceList {

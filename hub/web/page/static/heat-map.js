@@ -2,7 +2,8 @@
  * A heat map over time, in SVG: a row for each member, and a cell for each stretch of time, the
  * fuller its colour the higher the values of percent. All cells of a shade are one path.
  */
-import { CLOCK, ago, element, set, svg, text } from "./chart.js";
+import { CLOCK, ago } from "./chart.js";
+import { element, set, svg, text } from "./elements.js";
 import { indexAfter } from "./series.js";
 
 const SHADES = ["under 20 %", "20 to 40 %", "40 to 60 %", "60 to 80 %", "80 % and more"];

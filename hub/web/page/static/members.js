@@ -1,5 +1,6 @@
-import { Chart, element } from "./chart.js";
+import { Chart } from "./chart.js";
 import { Crosshair } from "./crosshair.js";
+import { element } from "./elements.js";
 import { HeatMap } from "./heat-map.js";
 import { fetchMessages, fetchPast } from "./past.js";
 import { Series } from "./series.js";
@@ -40,7 +41,7 @@ export class Members {
     const button = element("button", { type: "button" }, "Close");
     this.#figure = element("figure", { class: "chart members-chart" }, heading);
     this.#dialog = element("dialog", { class: "members", "aria-label": definition.title }, button, this.#figure, this.#rest);
-    button.addEventListener("click", () => this.#dialog.close());
+    button.addEventListener("click", () => this.close());
     this.#dialog.addEventListener("close", () => {
       this.#asking.abort();
       this.#dialog.remove();
@@ -49,6 +50,11 @@ export class Members {
     document.body.append(this.#dialog);
     this.#dialog.showModal();
     this.#load();
+  }
+
+  /** Close the dialog, as the user may. */
+  close() {
+    this.#dialog.close();
   }
 
   /** Take in the newest message, and draw. */

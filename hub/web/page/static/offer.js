@@ -45,7 +45,10 @@ export async function awaitOffer(patience, status) {
   }
 }
 
-/** Read which families and values the hub accepts. A proxy may answer in its place: that throws. */
+/**
+ * Read which families and values the hub accepts, and which families a token gives besides. A proxy
+ * may answer in its place: that throws.
+ */
 export async function fetchOffer() {
   const response = await request("openapi.json");
   if (!response.ok) throw new Error(`the hub answers ${response.status}`);
@@ -68,11 +71,13 @@ export async function request(path) {
 function readOffer(description) {
   const { parameters } = description.paths["/api/system/metrics/stream"].get;
   const schema = Object.fromEntries(parameters.map((one) => [one.name, one.schema]));
+  const { "x-restricted-families": restricted = [] } = description.paths["/api/system/ws"]?.get ?? {};
   const { properties } = description.components.schemas.Sample;
   const families = schema.metrics.items.enum;
   const units = Object.fromEntries(families.map((name) => [name, properties[name]?.["x-unit"] ?? ""]));
   return {
     families,
+    restricted,
     units,
     contained: Object.keys(properties).filter((name) => isContained(properties[name])),
     interval: schema.interval.minimum,

@@ -1,44 +1,37 @@
 /** The live page: subscribes to one feed and shows its messages. */
-import { Bars } from "./bars.js";
-import { element } from "./chart.js";
+import { isForOneChart, isWanted, keep, kept, wantsAll } from "./address.js";
 import { CHARTS, MEMBERS, customChart } from "./charts.js";
 import { Crosshair } from "./crosshair.js";
-import { bytes, celsius, duration, percent, share } from "./format.js";
+import { element } from "./elements.js";
+import { bytes, duration } from "./format.js";
+import { Lists, ON_DEMAND } from "./lists.js";
 import { Members } from "./members.js";
 import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, TIMEOUT, awaitOffer, fetchOffer, request } from "./offer.js";
-import { Panel, causesOf } from "./panel.js";
+import { Panel } from "./panel.js";
 import { fetchPast } from "./past.js";
+import { fitPrintedCharts } from "./print.js";
+import { Ranges } from "./ranges.js";
 import { Series } from "./series.js";
 import { Status } from "./status.js";
-import { Storage } from "./storage.js";
 import { Tab } from "./tab.js";
-import { fitPrintedCharts } from "./print.js";
 import { offerThemes } from "./theme.js";
-
-/** The time ranges that the user can choose, in seconds, by their name in the page's address. */
-const RANGES = { "1m": 60, "10m": 600, "1h": 3600 };
+import { Token } from "./token.js";
 
 /** More points per line would not be visible: longer ranges are folded into so many buckets. */
 const POINTS = 720;
 
+/** Seconds of single values, at most, with which the feed begins where there are no buckets. */
+const MOST_SINGLE = 3600;
+
 /** Families that the page does not show. */
 const NOT_SHOWN = ["memory_bytes"];
-
-/** The family that is asked for only while its panel is open, since it is sampled for that alone. */
-const ON_DEMAND = "temperatures";
 
 /** Families that the page shows otherwise than in charts. */
 const NOT_CHARTED = ["cores", "disks", "disks_bytes", "processes", "uptime", ON_DEMAND];
 
 /** Milliseconds after which a page may load itself anew for another version of the hub. */
 const OLD = 60_000;
-
-/** More processors than this are small blocks: bars of them would take a screen of their own. */
-const MANY_CORES = 16;
-
-/** Percent of a processor below which a process does nothing. */
-const IDLE = 0.05;
 
 const byId = (id) => document.getElementById(id);
 
@@ -56,11 +49,13 @@ class Page {
   #status;
   #catalog;
   #panels;
-  #crosshair = new Crosshair();
+  #showing = new AbortController(); // ends what listens for the panels
+  #crosshair; // theirs
   #members = null; // while their dialog is open
   #blankCharts = [...byId("charts").children].map((one) => one.cloneNode(true));
-  #storage = new Storage(() => sessionStorage);
-  #token = this.#storage.recall("token");
+  #ranges = new Ranges(byId("range"), () => this.#subscribe());
+  #token = new Token();
+  #lists = new Lists({ toggled: () => this.#subscribe(), open: () => this.#openMembers(ON_DEMAND) });
   #patience;
   #renewing = false; // whether it waits for another offer, and then subscribes
   #lost = false; // whether the connection was lost since the last look at what the hub offers
@@ -72,9 +67,6 @@ class Page {
   #machine = [];
   #tab = new Tab();
   #drawPending = false;
-  #cores = new Bars(byId("cores"), MANY_CORES);
-  #disks = new Bars(byId("disks"));
-  #temperatures = new Bars(byId("temperatures"));
 
   /**
    * @param {object} catalog see `fetchOffer`
@@ -86,14 +78,7 @@ class Page {
     this.#status = status;
     status.addEventListener("retry", () => this.#feed?.retry());
     status.addEventListener("tick", () => status.isLive || this.#draw());
-    byId("token-form").addEventListener("submit", (event) => this.#onTokenSubmit(event));
-    byId("forget").addEventListener("click", () => this.#setToken(""));
-    byId("range").addEventListener("change", () => this.#onRangeChange());
-    byId(`range-${range()}`).checked = true;
-    const overTime = element("button", { type: "button", "aria-haspopup": "dialog" }, "Over time");
-    overTime.addEventListener("click", () => this.#openMembers(ON_DEMAND));
-    byId("temperatures").after(overTime);
-    byId("temperatures-details").addEventListener("toggle", () => this.#subscribe());
+    this.#token.addEventListener("change", () => this.#subscribe());
     this.#show(catalog);
   }
 
@@ -101,9 +86,14 @@ class Page {
   #show(catalog) {
     this.#catalog = catalog;
     this.#message = undefined;
+    this.#members?.close();
+    this.#showing.abort();
+    this.#showing = new AbortController();
+    this.#crosshair = new Crosshair(this.#showing.signal);
+    this.#ranges.offer(catalog.history);
     byId("charts").replaceChildren(...this.#blankCharts.map((one) => one.cloneNode(true)));
     this.#panels = [...this.#standardPanels(), ...this.#customPanels()];
-    byId("temperatures-panel").hidden = !catalog.families.includes(ON_DEMAND);
+    this.#lists.offer(catalog);
     const mistake = this.#mistake();
     if (mistake) {
       byId("charts").replaceChildren(element("p", { class: "note", role: "alert" }, mistake));
@@ -135,8 +125,7 @@ class Page {
 
   /** Whether nothing is lost with the page; it must be old enough not to reload again and again. */
   #mayReload() {
-    const isKept = !this.#token || new Storage(() => sessionStorage).recall("token");
-    return isKept && performance.now() > OLD;
+    return this.#token.isKept && performance.now() > OLD;
   }
 
   /** Ask what machine this is; a hub may keep that private. */
@@ -159,7 +148,7 @@ class Page {
     this.#feed?.close();
     this.#asking.abort();
     const { signal } = (this.#asking = new AbortController());
-    const seconds = RANGES[range()];
+    const { seconds } = this.#ranges;
     const { interval, history } = this.#catalog;
     const fold = Math.max(1, Math.ceil(seconds / POINTS / interval));
     const step = +(interval * fold).toFixed(9);
@@ -174,25 +163,31 @@ class Page {
       devices: this.#devices(),
       interval,
       partial: true,
-      token: this.#token,
-      ...(series.since ? { since: series.since } : { history: Math.min(seconds, history) }),
+      token: this.#usableToken,
+      ...(series.since ? { since: series.since } : { history: Math.min(seconds, history, MOST_SINGLE) }),
     });
     this.#feed.addEventListener("state", ({ detail }) => this.#onState(detail));
     this.#feed.addEventListener("message", ({ detail }) => this.#onMessage(detail));
     this.#feed.open();
-    byId("processes-panel").dataset.open = String(Boolean(this.#token));
+    this.#lists.openProcesses(Boolean(this.#usableToken));
     this.#linkPast();
   }
 
   /** Link to the past of what is shown, in the range and the steps that are shown. */
   #linkPast() {
     const address = new URL("api/system/metrics/history", document.baseURI);
-    const seconds = Math.min(RANGES[range()], this.#catalog.history);
+    const seconds = Math.min(this.#ranges.seconds, this.#catalog.history);
     const metrics = this.#families().filter((name) => this.#catalog.families.includes(name));
     const query = { format: "csv", seconds, interval: this.#interval, metrics, devices: this.#devices() };
     for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
     byId("csv").href = address;
-    byId("csv").download = `${this.#machine[0] ?? location.hostname}-${range()}.csv`;
+    byId("csv").download = `${this.#machine[0] ?? location.hostname}-${this.#ranges.name}.csv`;
+  }
+
+  /** Name the picture of a chart. */
+  #pictureOf(chart) {
+    const machine = this.#machine[0] ?? location.hostname;
+    return { machine, file: `${machine}-${chart}-${this.#ranges.name}.png` };
   }
 
   /** Load the past in buckets; without it, the feed begins with all of its single values. */
@@ -209,10 +204,15 @@ class Page {
     series.load(past);
   }
 
+  /** The token, where the hub has something that takes one; else "". */
+  get #usableToken() {
+    return this.#catalog.restricted.includes("processes") ? this.#token.value : "";
+  }
+
   #families() {
-    const unwanted = byId("temperatures-details").open ? NOT_SHOWN : [...NOT_SHOWN, ON_DEMAND];
+    const unwanted = this.#lists.hasSensors ? NOT_SHOWN : [...NOT_SHOWN, ON_DEMAND];
     const families = this.#catalog.families.filter((name) => !unwanted.includes(name));
-    return this.#token ? [...families, "processes"] : families;
+    return this.#usableToken ? [...families, "processes"] : families;
   }
 
   /** Ask for all devices of all families at once, so that there is but one such view. */
@@ -246,12 +246,13 @@ class Page {
       const hint = contained.includes(family) ? "of the container" : "";
       const devices = chart.devices && this.#deviceOptions(chart);
       const open = families.includes(MEMBERS[id]?.family) ? () => this.#openMembers(id) : undefined;
-      return [new Panel(figure, chart, { hint, devices, open, crosshair: this.#crosshair })];
+      const png = () => this.#pictureOf(id);
+      return [new Panel(figure, chart, { hint, devices, open, png, crosshair: this.#crosshair })];
     });
   }
 
   #openMembers(id) {
-    const seconds = RANGES[range()];
+    const { seconds } = this.#ranges;
     const period = {
       seconds,
       history: Math.min(seconds, this.#catalog.history),
@@ -278,7 +279,8 @@ class Page {
       const figure = element("figure", { class: "chart", hidden: "" }, element("h2", {}, name));
       byId("charts").append(figure);
       const unit = this.#catalog.units[name];
-      return new Panel(figure, customChart(name, unit), { hint: unit, crosshair: this.#crosshair });
+      const png = () => this.#pictureOf(name);
+      return new Panel(figure, customChart(name, unit), { hint: unit, png, crosshair: this.#crosshair });
     });
   }
 
@@ -289,13 +291,12 @@ class Page {
 
   /** Return what is wrong with an address that asks for one chart; "" if nothing is. */
   #mistake() {
-    if (!new URL(location).searchParams.has("chart")) return "";
+    if (!isForOneChart()) return "";
     const { families } = this.#catalog;
     const standard = Object.keys(CHARTS).filter((id) => CHARTS[id].families.some((name) => families.includes(name)));
     const charts = [...standard, ...this.#customFamilies()];
     if (!charts.includes(kept("chart"))) return `There is no chart “${kept("chart")}” but ${charts.join(", ")}.`;
-    if (!kept("range") || Object.hasOwn(RANGES, kept("range"))) return "";
-    return `There is no range “${kept("range")}” but ${Object.keys(RANGES).join(", ")}.`;
+    return this.#ranges.mistake;
   }
 
   #onMessage(message) {
@@ -324,21 +325,9 @@ class Page {
       const [columns, peaks] = [this.#series.columns, this.#series.peaks].map((one) => one?.slice(first, end));
       panel.draw(this.#series, columns, this.#interval, message, peaks);
     }
-    const cores = (message.cores ?? []).map((value, index) => ({ name: String(index), value }));
-    this.#cores.show(cores, causeOf(message, "cores"));
-    const cause = causeOf(message, "disks") || causeOf(message, "disks_bytes");
-    this.#disks.show(fileSystems(message), cause);
-    if (byId("temperatures-details").open) this.#showTemperatures();
-    if (this.#token) showProcesses(message);
+    this.#lists.show(message);
     this.#showHost();
     byId("panels").hidden = false;
-  }
-
-  #showTemperatures() {
-    const bars = sensors(this.#message);
-    const cause = causeOf(this.#message, ON_DEMAND);
-    const nothing = this.#message.temperatures ? "No sensor tells" : "Asking the sensors…";
-    this.#temperatures.show(bars.length || cause ? bars : [{ name: nothing, text: "" }], cause);
   }
 
   #showHost() {
@@ -350,9 +339,8 @@ class Page {
   }
 
   #onState({ name, reason, seconds, status, parameter }) {
-    if (name === "refused" && status === 401 && this.#token) {
-      this.#setToken("");
-      byId("token-error").textContent = "The hub does not know this token.";
+    if (name === "refused" && status === 401 && this.#usableToken) {
+      this.#token.refuse();
       return;
     }
     if (name === "refused" && parameter !== "token") {
@@ -366,11 +354,6 @@ class Page {
     this.#lookAnew().catch(() => (this.#lost = true)); // then after the next one
   }
 
-  #onRangeChange() {
-    keep("range", byId("range").elements.range.value);
-    this.#subscribe();
-  }
-
   #onDeviceChoice(family, device) {
     keep(family, device);
     this.#subscribe();
@@ -381,86 +364,6 @@ class Page {
     for (const panel of this.#panels) panel.reset(wantsAll());
     this.#subscribe();
   }
-
-  #onTokenSubmit(event) {
-    event.preventDefault();
-    const field = byId("token");
-    this.#setToken(field.value.trim());
-    field.value = "";
-  }
-
-  #setToken(token) {
-    this.#token = token;
-    byId("token-error").textContent = "";
-    this.#storage.remember("token", token);
-    this.#subscribe();
-  }
-}
-
-/** Return a setting in the page's address; "" if there is none. */
-function kept(name) {
-  return new URL(location).searchParams.get(name) ?? "";
-}
-
-/** Keep a setting in the page's address; "" is none. */
-function keep(name, value) {
-  const address = new URL(location);
-  if (value) address.searchParams.set(name, value);
-  else address.searchParams.delete(name);
-  history.replaceState(null, "", address);
-}
-
-/** Return the name of the time range in the page's address; by default the shortest. */
-function range() {
-  return Object.hasOwn(RANGES, kept("range")) ? kept("range") : "1m";
-}
-
-/** Whether a chart is shown: all are, or the one that the address asks for. */
-function isWanted(chart) {
-  return [null, chart].includes(new URL(location).searchParams.get("chart"));
-}
-
-/** Whether charts may show other devices than the usual ones, such as virtual interfaces. */
-function wantsAll() {
-  return kept("devices") === "all";
-}
-
-/** Return why all of a family has failed; "" if it has not. */
-function causeOf({ errors = {} }, family) {
-  return errors[family] ?? "";
-}
-
-/** List the file systems of a message, with their sizes, and those that cannot be read. */
-function fileSystems(message) {
-  const { disks, disks_bytes: sizes } = message;
-  const causes = new Map([...causesOf(message, "disks_bytes"), ...causesOf(message, "disks")]);
-  const names = new Set([...Object.keys(disks ?? {}), ...Object.keys(sizes ?? {}), ...causes.keys()]);
-  names.delete("");
-  return [...names].sort().map((name) => {
-    const size = sizes?.[name];
-    const value = disks?.[name] ?? (size && (100 * size.used) / (size.used + size.free || 1));
-    const text = size && `${share(size.used, size.total)} · ${percent(value)}`;
-    return { name, value, text, cause: causes.get(name) };
-  });
-}
-
-/** List the sensors of a message, and those that cannot be read. */
-function sensors(message) {
-  const found = Object.entries(message.temperatures ?? {});
-  const bars = found.map(([name, value]) => ({ name, value, text: celsius(value) }));
-  const failed = [...causesOf(message, ON_DEMAND)].filter(([name]) => name);
-  return [...bars, ...failed.map(([name, cause]) => ({ name, cause }))];
-}
-
-function showProcesses(message) {
-  byId("processes-note").textContent = causeOf(message, "processes");
-  byId("processes").replaceChildren(
-    ...(message.processes ?? []).map(({ pid, name, cpu, memory }) => {
-      const cells = [pid, name, percent(cpu ?? 0), percent(memory ?? 0)];
-      const isIdle = (cpu ?? 0) < IDLE;
-      return element("tr", isIdle ? { class: "idle" } : {}, ...cells.map((content) => element("td", {}, String(content))));
-    }),
-  );
 }
 
 /** Whether the page itself can be had, so that to load it anew does not lose it. */

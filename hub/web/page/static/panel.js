@@ -1,6 +1,8 @@
-import { Chart, element } from "./chart.js";
+import { Chart } from "./chart.js";
 import { DeviceList } from "./devices.js";
+import { element } from "./elements.js";
 import { membersButton } from "./members.js";
+import { pngButton } from "./png.js";
 
 /** How many members of a family can have a line each. */
 const MOST_LINES = 8;
@@ -30,9 +32,10 @@ export class Panel {
    * @param {string} [options.hint] stands beside the heading
    * @param {object} [options.devices] see `DeviceList`; for charts whose device may be chosen
    * @param {Crosshair} [options.crosshair] see `Chart`
+   * @param {() => object} options.png names the picture of it, see `pngButton`
    * @param {() => void} [options.open] shows the members of its family, from a button in the heading
    */
-  constructor(figure, definition, { hint = "", devices, crosshair, open }) {
+  constructor(figure, definition, { hint = "", devices, crosshair, png, open }) {
     const { families, lines = {}, each, format, max, least, stacked, downward } = definition;
     const heading = figure.querySelector("h2");
     this.#figure = figure;
@@ -42,6 +45,7 @@ export class Panel {
     this.#hint = element("small", {}, hint);
     // A wall is only looked at.
     if (open && document.documentElement.dataset.view !== "wall") membersButton(heading, open);
+    heading.after(pngButton(figure, png));
     heading.append(" ", this.#hint);
     const labels = each ? Array(MOST_LINES).fill("") : Object.keys(lines);
     this.#chart = new Chart(figure, { labels, format, max, least, stacked, downward, crosshair });
