@@ -17,7 +17,7 @@ from tests.end_to_end.test_live_shell import USED, sixty_four
 from tests.support.browser import eventually
 from tests.support.firefox import Firefox, Tab, needs_firefox, start_firefox
 from tests.support.past import kept_snapshots
-from tests.support.servers import serve_here, surviving
+from tests.support.servers import serve_here, start_hub, surviving
 
 pytestmark = [pytest.mark.long, needs_firefox]
 
@@ -159,20 +159,18 @@ async def assert_opens(tab: Tab, chart: str, drawn: str) -> None:
 
 
 async def test_an_outage_greys_the_charts_and_counts_down_until_it_ends(browser: Firefox) -> None:
-    hub = Hub(Settings(interval=0.1))
     grey = "getComputedStyle(document.querySelector('#cpu svg')).filter"
-    async with hub.lifespan(), AsyncExitStack() as first:
-        port = await first.enter_async_context(surviving(hub))
-        async with browser.open(f"http://127.0.0.1:{port}/", expected=LOST) as tab:
+    with start_hub() as first:
+        async with browser.open(f"http://127.0.0.1:{first.port}/", expected=LOST) as tab:
             await live(tab)
             assert await tab.evaluate(grey) == "none"
-            await first.aclose()
+            first.process.kill()
             await state(tab, "reconnecting")
             await eventually(lambda: text(tab, "#state"), lambda said: "next try in" in said)
             await eventually(lambda: text(tab, "#age"), lambda said: said.endswith("s ago"))
             assert await tab.evaluate(grey) != "none"
             await keep_picture(tab, "outage")
-            async with surviving(hub, port):
+            with start_hub("--port", str(first.port)):
                 await live(tab)
                 await moves(tab)
                 assert await tab.evaluate(grey) == "none"
