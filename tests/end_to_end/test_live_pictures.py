@@ -9,12 +9,13 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.end_to_end.test_live_page import assert_accessible, live, needs_axe
+from tests.end_to_end.test_live_page import SCREENSHOTS, assert_accessible, live, needs_axe
 from tests.support.browser import LOST, eventually, needs_chromium, open_page
 from tests.support.servers import ServerProcess, start_hub
 from tests.support.waves import Waves
@@ -121,3 +122,49 @@ async def test_a_wall_has_no_part_that_is_empty(
     heights = [bottom - y for _, y, _, bottom in boxes]
     assert max(heights) == pytest.approx(min(heights), abs=2)
     assert max(bottom for _, _, _, bottom in boxes) == pytest.approx(size[1], rel=0.02)
+
+
+# On paper
+
+
+OVERLAPS: Final = """() => {
+    const texts = [...document.querySelectorAll(
+        "header > p, .chart h2, .chart .entry > *, .name, .figure, th, td")]
+        .filter((one) => one.checkVisibility() && one.textContent);
+    const boxes = texts.map((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return [one.textContent, range.getBoundingClientRect()];
+    });
+    return boxes.flatMap(([text, box], index) => boxes.slice(index + 1)
+        .filter(([, other]) => box.left < other.right - 1 && other.left < box.right - 1
+            && box.top < other.bottom - 1 && other.top < box.bottom - 1)
+        .map(([other]) => [text, other]));
+}"""
+"""Which texts are printed over each other."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_paper_is_light_and_says_when_it_was_and_no_text_is_over_another(
+    server: ServerProcess, scheme: str
+) -> None:
+    async with shown(server, "1280", scheme) as (page, _):
+        await page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        await page.emulate_media(media="print")
+        await page.set_viewport_size({"width": 718, "height": 1047})  # A4 with usual margins
+        year = str(datetime.now(UTC).year)
+        await expect(page.locator("#printed")).to_contain_text(year)
+        await expect(page.locator("#state")).to_be_hidden()
+        assert await page.evaluate(OVERLAPS) == []
+        newest = await page.evaluate("""[...document.querySelectorAll(".chart .line-1")]
+            .map((one) => one.getBoundingClientRect().right
+                <= one.closest("figure").getBoundingClientRect().right)""")
+        assert all(newest)
+        ink = "getComputedStyle(document.querySelector('#cpu h2')).color"
+        assert await page.evaluate(ink) == "rgb(27, 31, 36)"
+        await page.screenshot(path=SCREENSHOTS / f"large-paper-{scheme}.png", full_page=True)
+        await page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        await expect(page.locator("#printed")).to_have_count(0)
+        await page.emulate_media(media="screen")
+        pdf = await page.pdf(format="A4")
+    assert pdf.count(b"/Type /Page\n") in {1, 2}

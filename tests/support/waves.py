@@ -52,18 +52,22 @@ class Waves:
         self._sending.append(asyncio.create_task(self._send(socket)))
 
     async def _send(self, socket: WebSocketRoute) -> None:
-        now = time.time()
-        for second in range(60, 0, -1):
-            socket.send(json.dumps(message(now - second)))
+        at = math.floor(time.time())
+        for second in _last_minute(at):
+            socket.send(json.dumps(message(second)))
         while True:
-            socket.send(json.dumps(message(time.time())))
-            await asyncio.sleep(1)
+            at += 1
+            await asyncio.sleep(at - time.time())
+            socket.send(json.dumps(message(at)))
 
     async def _answer(self, route: Route) -> None:
-        now = time.time()
-        past = [message(now - second) for second in range(60, 0, -1)]
+        past = [message(second) for second in _last_minute(math.floor(time.time()))]
         columns = {name: [one[name] for one in past] for name in ("timestamp", "cores", "network")}
         await route.fulfill(json=columns)
+
+
+def _last_minute(at: int) -> range:
+    return range(at - 60, at + 1)
 
 
 def message(at: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import { Series } from "./series.js";
 import { Status } from "./status.js";
 import { Storage } from "./storage.js";
 import { Tab } from "./tab.js";
-import { fitPrintedCharts } from "./print.js";
+import { fitPrintedPage } from "./print.js";
 import { offerThemes } from "./theme.js";
 
 /** The time ranges that the user can choose, in seconds, by their name in the page's address. */
@@ -470,7 +470,7 @@ async function isServed() {
 }
 
 offerThemes(byId("theme"));
-fitPrintedCharts();
+fitPrintedPage();
 const [patience, status] = [new Patience(), new Status()];
 status.addEventListener("retry", () => patience.hurry());
 new Page(await awaitOffer(patience, status), patience, status);
