@@ -19,19 +19,20 @@ from benchmarks.report import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Response
 
 _TERMS: Final = """\
-The page of a hub on this machine in headless Chromium without a graphics card, with a fresh
-profile each time. **First chart** is from the beginning of the navigation to the moment at which
-the first chart has its line, and **with history** to the one at which the line reaches back to the
-hub's start. **Weight** is the sum of all bodies of a first visit, the feed's messages left out,
-uncompressed. **A frame** draws the ten charts of a machine without containers and graphics
-processors, an hour of seconds in each of their 22 lines, after one more message: the time of
-script and layout, and then the time from picture to picture while the page does so for each of
-them, which is 16.7 ms where the browser keeps up. The page does it once a second. The lines are
-waves with a tenth of noise, or nothing but noise. **In buckets** of five seconds, as the page draws
-an hour, they have bands up to the highest values."""
+The page of a hub on this machine in headless Chromium without a graphics card, with a fresh profile
+each time. **First chart** is from the beginning of the navigation to the moment at which the first
+chart has its line, and **with history** to the one at which the line reaches back to the hub's
+start. **Weight** is the sum of all answers of a first visit, the feed's messages left out: head and
+body as the network carries them, and then the bodies as the page has them. **A frame** draws the
+ten charts of a machine without containers and graphics processors, an hour of seconds in each of
+their 22 lines, after one more message: the time of script and layout, and then the time from
+picture to picture while the page does so for each of them, which is 16.7 ms where the browser keeps
+up. The page does it once a second. The lines are waves with a tenth of noise, or nothing but noise.
+**In buckets** of five seconds, as the page draws an hour, they have bands up to the highest
+values."""
 
 _WATCH: Final = """
 const path = () => document.querySelector("#cpu .line-1")?.getAttribute("d") ?? "";
@@ -101,20 +102,26 @@ class Visit:
 
     first: float
     full: float
-    weight: int
+    sent: int
+    """Of heads and bodies, compressed where the hub compresses them."""
+    unpacked: int
+    """Of bodies alone."""
 
 
 def _visit(running: Browser, url: str) -> Visit:
     context = running.new_context()
     page = context.new_page()
-    sizes: list[int] = []
-    page.on("response", lambda response: sizes.append(len(response.body())))
+    answered: list[Response] = []
+    page.on("response", lambda one: answered.append(one))  # noqa: PLW0108 # it marks its handlers
     page.add_init_script(_WATCH)
     page.goto(url)
     _until(page, "window.full")
     first, full = page.evaluate("[first, full]")
+    unpacked = sum(len(response.body()) for response in answered)
+    sizes = [response.request.sizes() for response in answered]
     context.close()
-    return Visit(first, full, sum(sizes))
+    sent = sum(one["responseHeadersSize"] + one["responseBodySize"] for one in sizes)
+    return Visit(first, full, sent, unpacked)
 
 
 def _until(page: Page, expression: str) -> None:
@@ -153,6 +160,10 @@ def _spread(values: Sequence[float], unit: str = "ms") -> str:
     return f"median {middle:.1f} {unit}, p99 {most:.1f}, max {ordered[-1]:.1f}"
 
 
+def _weight(visit: Visit) -> str:
+    return f"{visit.sent / 1024:.1f} KiB sent, {visit.unpacked / 1024:.1f} KiB unpacked"
+
+
 def _lines(visits: int, tabs: int) -> list[tuple[str, str]]:
     with running_hub() as port, browser() as running:
         url = f"http://127.0.0.1:{port}/"
@@ -164,7 +175,7 @@ def _lines(visits: int, tabs: int) -> list[tuple[str, str]]:
     return [
         (f"first chart, {visits} visits", _spread([one.first for one in seen])),
         ("with history", _spread([one.full for one in seen])),
-        ("weight", f"{max(one.weight for one in seen) / 1024:.1f} KiB"),
+        ("weight", _weight(max(seen, key=lambda one: one.sent))),
         ("a frame of hours, drawn", _spread(calm["took"])),
         ("from picture to picture", _spread(calm["apart"])),
         ("a frame of hours in buckets, drawn", _spread(folded["took"])),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Final
@@ -15,6 +14,7 @@ from hub.feed.hub import Hub
 from hub.feed.query import COLUMNS, FEED, LATEST, FeedQuery
 from hub.sampling.identity import machine_identity
 from hub.web.asyncapi import asyncapi
+from hub.web.document import Documents, entity_tag, matches
 from hub.web.entry import Entry, Way
 from hub.web.openapi import openapi
 from hub.web.past import MEDIA_TYPES, check_size, encode_past
@@ -49,6 +49,7 @@ class FeedAPI:
     def __init__(self, hub: Hub, entry: Entry) -> None:
         self._hub = hub
         self._entry = entry
+        self._documents = Documents()
 
     async def latest(self, request: Request) -> Response:
         """Answer with the latest message of a view, or with 304 to a client that has it already."""
@@ -57,9 +58,9 @@ class FeedAPI:
         frame = await self._hub.latest_frames.get(query.view, metrics, _WAIT_SECONDS)
         if frame is None:
             return JSONResponse({"error": "there is no sample yet"}, 503, _RETRY_AFTER)
-        tag = f'"{hashlib.blake2b(frame.payload, digest_size=12).hexdigest()}"'
+        tag = entity_tag(frame.payload)
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
-        if _matches(request.headers.get("If-None-Match", ""), tag):
+        if matches(request.headers.get("If-None-Match", ""), tag):
             return Response(None, 304, headers)
         return Response(frame.payload, 200, headers, "application/json")
 
@@ -106,14 +107,15 @@ class FeedAPI:
         prefix = request.scope.get("root_path", "")
         catalog = self._hub.catalog()
         restricted = catalog.withheld if self._hub.settings.tokens else ()
-        return JSONResponse(openapi(catalog, prefix, restricted))
+        return self._documents.answer(request, openapi(catalog, prefix, restricted))
 
     async def asyncapi(self, request: Request) -> Response:
         """Answer with the contract of the live feed."""
         prefix, url = request.scope.get("root_path", ""), request.url
         secure = url.scheme == "https"
         offers = (self._hub.catalog(), self._hub.catalog(restricted=True))
-        return JSONResponse(asyncapi(*offers, url.netloc, prefix, secure=secure))
+        document = asyncapi(*offers, url.netloc, prefix, secure=secure)
+        return self._documents.answer(request, document)
 
 
 class HealthAPI:
@@ -147,9 +149,3 @@ class HealthAPI:
         """Answer with all figures, as OpenMetrics or in the older text format."""
         body, media_type = self._telemetry.expose(request.headers.get("Accept", ""))
         return Response(body, headers={**_UNCACHED, "Content-Type": media_type})
-
-
-def _matches(wanted: str, tag: str) -> bool:
-    """Say whether an If-None-Match header names an entity tag (RFC 9110, section 13.1.2)."""
-    tags = {one.strip().removeprefix("W/") for one in wanted.split(",")}
-    return tag in tags or wanted.strip() == "*"

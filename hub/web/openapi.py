@@ -182,7 +182,12 @@ def _document(name: str, description: str) -> Object:
         "operationId": name,
         "summary": description,
         "responses": {
-            "200": {"description": description, "content": content},
+            "200": {
+                "description": description,
+                "headers": {"ETag": {"schema": {"type": "string"}}},
+                "content": content,
+            },
+            "304": {"description": "The client has the document already."},
             "403": _refusal("The Host or Origin header is not allowed."),
         },
     }

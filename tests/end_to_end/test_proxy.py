@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -174,6 +175,37 @@ async def test_every_route_is_either_passed_on_or_not_found(kind: Kind) -> None:
             await receive(websocket)
     assert found == dict.fromkeys(PUBLIC, 200)
     assert hidden == dict.fromkeys(PRIVATE, 404)
+
+
+GZIP: Final = {"Accept-Encoding": "gzip"}
+COMPRESSING: Final = {
+    "nginx": (
+        "listen 127",
+        "gzip on; gzip_types *; gzip_min_length 20; gzip_proxied any; listen 127",
+    ),
+    "caddy": ("bind 127", "encode {\n        gzip\n        minimum_length 1\n    }\n    bind 127"),
+    "haproxy": ("backend hub\n", "backend hub\n    compression algo gzip\n"),
+}
+"""What is replaced in a configuration, and by what, so that the proxy compresses all it can."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(PROXIES[n], id=n, marks=needs(PROXIES[n])) for n in COMPRESSING]
+)
+async def test_what_the_hub_has_compressed_no_proxy_compresses_again(kind: Kind) -> None:
+    configuration = kind.configuration.replace(*COMPRESSING[kind.name])
+    kind = replace(kind, configuration=configuration)
+    with start_hub() as hub, start_proxy(kind, hub.port) as proxy:
+        async with browser() as http:
+            for path in ("/", "/static/page.js", "/openapi.json"):
+                hubs = f"http://127.0.0.1:{hub.port}{path}"
+                own = await http.get(hubs, headers=GZIP)
+                passed = await http.get(proxy.url(path), headers=GZIP)
+                for name in ("content-encoding", "content-length", "etag", "vary"):
+                    assert passed.headers.get_list(name) == own.headers.get_list(name)
+                assert passed.content == own.content
+            other = await http.get(proxy.url(f"{HISTORY}?metrics=load"), headers=GZIP)
+    assert other.headers["content-encoding"] == "gzip", "the proxy compresses nothing at all"
 
 
 # Whose address it is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from subprocess import DEVNULL
@@ -19,7 +19,15 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from benchmarks.browser import FLAGS
 from tests.support.servers import DEADLINE
 
-__all__ = ["LOST", "eventually", "needs_chromium", "open_page", "open_tabs", "shared_browser"]
+__all__ = [
+    "LOST",
+    "eventually",
+    "needs_chromium",
+    "open_page",
+    "open_tabs",
+    "running",
+    "shared_browser",
+]
 
 _CHROMIUM: Final = shutil.which("chromium")
 _DEADLINE: Final = 6 * DEADLINE
@@ -104,7 +112,7 @@ async def open_tabs(width: int) -> AsyncIterator[BrowserContext]:
         size = f"--window-size={width},900"
         command = [str(_CHROMIUM), *FLAGS, *flags, size, "about:blank"]
         with anyio.fail_after(_DEADLINE):
-            async with _running(command), async_playwright() as playwright:
+            async with running(command), async_playwright() as playwright:
                 address = await _debugging_address(anyio.Path(profile, "DevToolsActivePort"))
                 browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
                 yield browser.contexts[0]
@@ -112,8 +120,11 @@ async def open_tabs(width: int) -> AsyncIterator[BrowserContext]:
 
 
 @asynccontextmanager
-async def _running(command: Sequence[str]) -> AsyncIterator[None]:
-    process = await anyio.open_process(command, stdout=DEVNULL, stderr=DEVNULL)
+async def running(
+    command: Sequence[str], env: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Run a browser of one's own as long; what it writes is not wanted."""
+    process = await anyio.open_process(command, stdout=DEVNULL, stderr=DEVNULL, env=env)
     async with process:
         try:
             yield

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.staticfiles import PathLike, StaticFiles
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Scope
+
+from hub.web.compression import accepts_gzip, compress, mark_as_gzip
 
 __all__ = ["Page"]
 
@@ -64,15 +69,62 @@ class Page:
 
 
 class _Files(StaticFiles):
-    """Adds the headers that tell browsers how to use a file."""
+    """Compresses each file once, and adds the headers that tell browsers how to use it."""
 
     def __init__(self, directory: Path, headers: Mapping[str, str]) -> None:
         super().__init__(directory=directory)
         self._headers = headers
+        self._compressed: dict[str, _Compressed] = {}
+        """By path; it has the files of the directory, each as it was when last asked for."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Find a file and compress it, if it is new or has changed; this runs in a thread."""
+        full_path, found = super().lookup_path(path)
+        if found is not None and stat.S_ISREG(found.st_mode):
+            kept = self._compressed.get(full_path)
+            if kept is None or kept.state != _state(found):
+                body = compress(Path(full_path).read_bytes())
+                self._compressed[full_path] = _Compressed(_state(found), body)
+        return full_path, found
 
     def file_response(
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        """Answer in the form that the client takes; parts of a file are those of the plain form."""
+        wanted = Headers(scope=scope)
+        response: Response = FileResponse(full_path, status_code, stat_result=stat_result)
         response.headers.update(self._headers)
-        return response
+        compressed = self._compressed[str(full_path)]
+        if compressed.body is not None and compressed.state == _state(stat_result):
+            response.headers["Vary"] = "Accept-Encoding"
+            if accepts_gzip(wanted) and "Range" not in wanted:
+                response = _gzipped(response, compressed.body)
+        if not self.is_not_modified(response.headers, wanted):
+            return response
+        unchanged = NotModifiedResponse(response.headers)
+        unchanged.headers.update(self._headers)
+        return unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class _Compressed:
+    """A file in its compressed form."""
+
+    state: tuple[int, int]
+    """When the file was changed, in nanoseconds, and how long it was, in bytes."""
+    body: bytes | None
+    """None where it is not worth it."""
+
+
+def _state(found: os.stat_result) -> tuple[int, int]:
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _gzipped(plain: Response, body: bytes) -> Response:
+    """Turn the answer with a file into that with its compressed form."""
+    response = Response(body, plain.status_code)
+    response.raw_headers = plain.raw_headers
+    del response.headers["Accept-Ranges"]
+    response.headers["Content-Length"] = str(len(body))
+    mark_as_gzip(response.headers)
+    return response

@@ -38,17 +38,19 @@ export class HeatMap {
     this.#lastDraw = [series, columns, interval, peaks];
     const { width, height } = this.#size;
     if (!width || series.end === null) return;
-    const cells = cellsOf(series, peaks ?? columns);
-    const across = (width - MARGIN.left - MARGIN.right) / MOST_CELLS;
+    const count = Math.max(1, Math.min(MOST_CELLS, Math.round((series.end - series.start) / 1000 / interval)));
+    const cells = cellsOf(series, peaks ?? columns, count);
+    const across = (width - MARGIN.left - MARGIN.right) / count;
     const down = (height - MARGIN.top - MARGIN.bottom) / columns.length;
     const paths = SHADES.map(() => "");
     cells.forEach((row, line) => {
-      const top = (MARGIN.top + line * down).toFixed(1);
+      // Whole pixels, so that neither gaps nor seams are between the cells.
+      const [top, bottom] = [line, line + 1].map((edge) => Math.round(MARGIN.top + edge * down));
       row.forEach((value, cell) => {
         if (value === null) return;
         const shade = Math.min(SHADES.length - 1, Math.floor(value / 20));
-        const left = (MARGIN.left + cell * across).toFixed(1);
-        paths[shade] += `M${left},${top}h${across.toFixed(1)}v${down.toFixed(1)}h${(-across).toFixed(1)}Z`;
+        const [left, right] = [cell, cell + 1].map((edge) => Math.round(MARGIN.left + edge * across));
+        paths[shade] += `M${left},${top}H${right}V${bottom}H${left}Z`;
       });
     });
     paths.forEach((path, shade) => this.#paths[shade].setAttribute("d", path));
@@ -76,13 +78,18 @@ export class HeatMap {
   }
 }
 
-/** Return the highest value of each stretch of time, by row; null where there is none. */
-function cellsOf(series, columns) {
-  const rows = columns.map(() => Array(MOST_CELLS).fill(null));
+/**
+ * Return the highest value of each stretch of time, by row; null where there is none. The stretches
+ * are counted from the newest value: each has its own, even where values come a little early or late.
+ */
+function cellsOf(series, columns, count) {
+  const rows = columns.map(() => Array(count).fill(null));
   const { times, start, end } = series;
+  const [stretch, newest] = [(end - start) / count, times.at(-1)];
+  const last = count - 1 - Math.round((end - newest) / stretch);
   for (let index = indexAfter(times, start); index < times.length; index += 1) {
-    const share = (times[index] - start) / (end - start);
-    const cell = Math.min(MOST_CELLS - 1, Math.floor(share * MOST_CELLS));
+    const cell = last - Math.round((newest - times[index]) / stretch);
+    if (cell < 0) continue;
     columns.forEach((column, line) => {
       const value = column[index];
       if (value !== null && value >= (rows[line][cell] ?? 0)) rows[line][cell] = value;

@@ -10,7 +10,7 @@ import { MetricsFeed } from "./metrics-feed.js";
 import { Patience, TIMEOUT, awaitOffer, fetchOffer, request } from "./offer.js";
 import { Panel } from "./panel.js";
 import { fetchPast } from "./past.js";
-import { fitPrintedCharts } from "./print.js";
+import { fitPrintedPage } from "./print.js";
 import { Ranges } from "./ranges.js";
 import { Series } from "./series.js";
 import { Status } from "./status.js";
@@ -373,7 +373,7 @@ async function isServed() {
 }
 
 offerThemes(byId("theme"));
-fitPrintedCharts();
+fitPrintedPage();
 const [patience, status] = [new Patience(), new Status()];
 status.addEventListener("retry", () => patience.hurry());
 new Page(await awaitOffer(patience, status), patience, status);
