@@ -260,6 +260,7 @@ def flags() -> tuple[Flag, ...]:
             for name, (convert, text) in setting.items()
         ),
         Flag("identity", switch, True, "describe this machine at /api/system/info"),
+        Flag("compression", switch, True, "compress large messages for clients that offer it"),
         Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
         Flag("trusted_proxies", _proxies, (), "proxies whose X-Forwarded-For is trusted"),
         Flag("drain_seconds", _drain_seconds, 0.0, "seconds over which to disconnect clients"),
