@@ -140,7 +140,8 @@ class Inflater:
             return b""
         # One byte more shows that it is too much; a limit of 0 would be none.
         inflated = self._decompressor.decompress(data + FLUSHED if final else data, self._left + 1)
-        self._left -= len(inflated)
-        if self._left < 0:
+        if len(inflated) > self._left:
+            self._left = 0
             raise TooLargeError
+        self._left -= len(inflated)
         return inflated
