@@ -45,9 +45,9 @@ _VALUES: Final[Mapping[str, frozenset[str | None]]] = {
 def negotiate(offers: str) -> str | None:
     """Return the answer to what a client offers; None declines all of it.
 
-    The first offer is taken that is sound and can be served. All are declined that have no context
-    takeover to do without, which the hub may demand of any client, and no window smaller than its
-    own: what is compressed for all cannot heed it.
+    The first offer is taken that is sound and leaves the hub a window as large as its own. That
+    there is no context takeover the hub may demand, whatever the offer says of it; and what it does
+    not demand of the client's window, the client may do as it likes.
 
     Args:
         offers: the value of ``Sec-WebSocket-Extensions``, several joined by commas; from anybody.

@@ -31,16 +31,9 @@ class Message:
         self._text = _UTF8() if first.opcode is Opcode.TEXT else None
 
     def check(self, frame: Frame) -> CloseReason | None:
-        """Take the next frame, the first included; say what is wrong with it, if anything is.
-
-        Text has to be UTF-8 (RFC 6455, section 8.1), and what is compressed can be inflated.
-        """
-        data = bytes(frame.data)
+        """Take the next frame, the first included; say what is wrong with it, if anything is."""
         try:
-            if self._inflater is not None:
-                data = self._inflater.inflate(data, final=frame.fin)
-            if self._text is not None:
-                self._text.decode(data, final=frame.fin)
+            self.read(frame)
         except TooLargeError:
             return CloseReason.MESSAGE_TOO_BIG
         except zlib.error:
@@ -48,3 +41,18 @@ class Message:
         except UnicodeDecodeError:
             return CloseReason.NOT_TEXT
         return None
+
+    def read(self, frame: Frame) -> bytes:
+        """Return what the next frame says, inflated.
+
+        Raises:
+            TooLargeError: it becomes more than a message may be.
+            zlib.error: it is not compressed, though it says so.
+            UnicodeDecodeError: it is text, and not UTF-8 (RFC 6455, section 8.1).
+        """
+        data = bytes(frame.data)
+        if self._inflater is not None:
+            data = self._inflater.inflate(data, final=frame.fin)
+        if self._text is not None:
+            self._text.decode(data, final=frame.fin)
+        return data

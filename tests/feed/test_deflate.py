@@ -60,6 +60,15 @@ def test_a_frame_is_compressed_once_and_only_when_that_is_asked_for(
     assert frame == Frame(FAMILY)  # whichever of them has been compressed
 
 
+def test_without_memory_to_compress_it_goes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("Can't allocate memory for compression object")
+
+    monkeypatch.setattr(zlib, "compressobj", fail)
+    frame = Frame(FAMILY)
+    assert frame.compressed is frame.wire
+
+
 @given(st.text(min_size=1, max_size=8), st.integers(0, 400))
 def test_a_client_reads_the_same_message_of_either_frame(word: str, count: int) -> None:
     frame = Frame(f"[{word * count}]".encode())
