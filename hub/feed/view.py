@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final
 
 import orjson
 
@@ -49,9 +49,11 @@ class Frame:
 
         It is ``wire`` itself where that is not worth compressing.
         """
-        if self._compressed is None:
-            object.__setattr__(self, "_compressed", _compressed_frame(self.payload) or self.wire)
-        return cast("bytes", self._compressed)
+        found = self._compressed
+        if found is None:
+            found = _compressed_frame(self.payload) or self.wire
+            object.__setattr__(self, "_compressed", found)
+        return found
 
     @property
     def event(self) -> bytes:
