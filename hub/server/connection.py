@@ -230,7 +230,8 @@ class Connection(Subscriber, asyncio.Protocol):
 class CompressedConnection(Connection):
     """A connection whose client takes compressed messages, and may send such.
 
-    What is only for this client, as a replay is, is not compressed: that would be once per client.
+    What is only for this client, as a replay is, is not compressed: it would take a third more of
+    processor time than to encode it, for each client.
     """
 
     __slots__ = ()

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from hub.feed.deflate import THRESHOLD
 from hub.sampling.system import standard_metrics
@@ -90,3 +92,24 @@ def test_node_reads_large_messages(server: ServerProcess) -> None:
     for text in found["got"]:
         message = strict_json(text)
         assert [*message] == [*FAMILIES, "timestamp"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "answer"),
+    [
+        ([], {}, AGREED),
+        (["--no-compression"], {}, None),
+        ([], {"HUB_COMPRESSION": "no"}, None),
+        (["--compression"], {"HUB_COMPRESSION": "no"}, AGREED),
+    ],
+    ids=["default", "flag", "variable", "both"],
+)
+async def test_an_operator_may_turn_it_off(
+    flags: list[str], environ: dict[str, str], answer: str | None
+) -> None:
+    factory = ClientPerMessageDeflateFactory()
+    with start_hub(*flags, environ=environ) as hub:
+        async with connect(hub.url(), extensions=[factory], compression=None, proxy=None) as client:
+            assert client.response is not None
+            assert client.response.headers.get("Sec-WebSocket-Extensions") == answer
+            assert "timestamp" in strict_json(str(await client.recv()))
