@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check bench bench-isolation bench-views bench-hostile bench-sampling bench-page pictures clean
+.PHONY: help run test test-long check bench bench-isolation bench-views bench-compression bench-hostile bench-sampling bench-page pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy 
 
 bench-views: $(VENV)/.test ## measure what many different views cost; flags as above
 	$(BIN)/python -m benchmarks.views $(ARGS)
+
+bench-compression: $(VENV)/.test ## measure what compression costs and saves; flags as above
+	$(BIN)/python -m benchmarks.compression $(ARGS)
 
 bench-hostile: $(VENV)/.test ## measure what hostile clients cost; flags as above
 	$(BIN)/python -m benchmarks.hostile $(ARGS)

@@ -1,4 +1,4 @@
-"""Hostile clients: `python -m benchmarks.attack NAME PORT`."""
+"""Hostile clients, which offer compression: `python -m benchmarks.attack NAME PORT`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _HANDSHAKE: Final = (
     f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 ).encode()
 _TIMEOUT: Final = 5.0
 
@@ -54,6 +56,11 @@ def _masked(first: int, payload: bytes) -> bytes:
     return bytes((first,)) + length + bytes(4) + payload
 
 
+def _deflated(data: bytes) -> bytes:
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
 _TOO_MANY_MESSAGES: Final = frozenset({1008})
 
 ATTACKS: Final = {
@@ -71,6 +78,17 @@ ATTACKS: Final = {
         frozenset({1009}),
     ),
     "text": Attack("text that is no UTF-8", b"", _masked(0x81, b"\xff\xfe"), frozenset({1007})),
+    "bomb": Attack(
+        "3 MiB in a compressed message of 3 KiB", b"", _masked(0xC1, _deflated(bytes(3 << 20))),
+        frozenset({1009}),
+    ),
+    "deflated": Attack(
+        "compressed messages of one byte", b"", 4000 * _masked(0xC1, _deflated(b"x")),
+        _TOO_MANY_MESSAGES,
+    ),
+    "inflated": Attack(
+        "messages that cannot be inflated", b"", _masked(0xC1, b"\xff\xff"), frozenset({1007}),
+    ),
     "unmasked": Attack("frames without a mask", b"", b"\x81\x01x", frozenset({1002})),
     "reserved": Attack("frames with reserved bits", b"", _masked(0xF1, b"x"), frozenset({1002})),
     "lengths": Attack(

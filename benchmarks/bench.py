@@ -48,8 +48,9 @@ class BenchError(Exception):
 class Case:
     """One measurement to make: which server, how many clients, how long in whole seconds.
 
-    `attack` is the name of an attack that lasts as long as the measurement. It is empty for the
-    control: the hub's loop lag is read as under an attack, but no attacker runs.
+    `compression` says whether the clients offer it. `attack` is the name of an attack that lasts as
+    long as the measurement. It is empty for the control: the hub's loop lag is read as under an
+    attack, but no attacker runs.
     """
 
     target: Target
@@ -58,6 +59,7 @@ class Case:
     stalled: int = 0
     paths: tuple[str, ...] = (PATH,)
     attack: str | None = None
+    compression: bool = False
 
 
 def measure_all(cases: Sequence[Case], cores: Cores) -> list[Measurement]:
@@ -102,7 +104,9 @@ def _measure(case: Case, cores: Cores, log: Path, progress: Callable[[float], No
     ):
         port = _port(server, log)
         paths = list(case.paths)
-        load_spec = LoadSpec(server.pid, port, paths, case.clients, case.seconds, case.stalled)
+        load_spec = LoadSpec(
+            server.pid, port, paths, case.clients, case.seconds, case.stalled, case.compression
+        )
         if case.attack is None:
             return run_load(load_spec, cores, progress)
         return _run_beside_attack(case.attack, load_spec, cores, progress)

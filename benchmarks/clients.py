@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 from benchmarks.wire import (
     CLOSE,
+    COMPRESSED,
     DEFAULT,
     PING,
     TEXT,
     Frame,
     WrongBytesError,
     accept_key,
+    inflate,
     pong_frame,
     read_frame,
     read_message,
@@ -40,7 +42,9 @@ _STATUS: Final = b"HTTP/1.1 101 "
 _ACCEPT: Final = re.compile(rb"\r\nsec-websocket-accept:[ \t]*(\S+)[ \t]*\r\n", re.IGNORECASE)
 _UPGRADE: Final = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 _METRICS: Final = re.compile(r"[?&]metrics=([a-z_,]+)")
-_EXTENSIONS: Final = re.compile(rb"\r\nsec-websocket-extensions:", re.IGNORECASE)
+_EXTENSIONS: Final = re.compile(rb"\r\nsec-websocket-extensions:[ \t]*([^\r]*)", re.IGNORECASE)
+_OFFER: Final = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+_AGREED: Final = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 
 class LostClientsError(Exception):
@@ -83,14 +87,23 @@ class Clients:
     pings, closes, and late copies of an earlier message.
 
     Clients take `paths` in turn. `receive_buffer` is each socket's SO_RCVBUF in bytes, the
-    system's default if None.
+    system's default if None. With `compression` they offer it as browsers do, and insist on it.
     """
 
-    def __init__(self, port: int, paths: Sequence[str], receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        paths: Sequence[str],
+        receive_buffer: int | None = None,
+        *,
+        compression: bool = False,
+    ) -> None:
         self.ticks: Final[dict[bytes, Tick]] = {}
         self.lost = 0
         self._address: Final = ("127.0.0.1", port)
         self._paths: Final = paths
+        self._offer: Final = _OFFER if compression else ""
+        self._agreed: Final = [_AGREED] if compression else []
         self._receive_buffer: Final = receive_buffer
         self._epoll: Final = select.epoll()
         self._buffer: Final = bytearray(_BUFFER)
@@ -122,7 +135,7 @@ class Clients:
         Raises `LostClientsError` if one is refused, or if they are not all connected within
         `timeout` seconds.
         """
-        waiting = collections.deque(_handshakes(self._paths, count))
+        waiting = collections.deque(_handshakes(self._paths, count, self._offer))
         started = time.monotonic()
         while waiting or self._opening:
             while waiting and len(self._opening) < in_flight:
@@ -200,14 +213,15 @@ class Clients:
         head, end, rest = handshake.received.partition(b"\r\n\r\n")
         if not end:
             return b""
-        _check_answer(head + b"\r\n", handshake.accept)
+        _check_answer(head + b"\r\n", handshake.accept, self._agreed)
         del self._opening[number]
         return rest
 
     def _handle_frames(self, number: int, data: bytes, arrived: float) -> None:
-        while (frame := read_frame(data)) is not None:
+        compression = bool(self._agreed)
+        while (frame := read_frame(data, compression=compression)) is not None:
             whole, data = data[: frame.size], data[frame.size :]
-            if frame.head == TEXT:
+            if frame.head in (TEXT, COMPRESSED):
                 self._handle_text(number, whole, frame, arrived)
             elif frame.head == PING:
                 self._sockets[number].send(pong_frame(frame.payload))
@@ -220,7 +234,8 @@ class Clients:
     def _handle_text(self, number: int, whole: bytes, frame: Frame, arrived: float) -> None:
         tick, view = self.ticks.get(whole), self._views[number]
         if tick is None:
-            message = read_message(frame.payload, (view.metrics,))
+            payload = inflate(frame.payload) if frame.head == COMPRESSED else frame.payload
+            message = read_message(payload, (view.metrics,))
             tick = self.ticks[whole] = Tick(whole, message.stamp, message.failed)
         view.tick = tick
         if self._latest[number] >= tick.stamp:
@@ -241,7 +256,7 @@ def _metrics_of(path: str) -> tuple[str, ...]:
     return tuple(found[1].split(",")) if found else DEFAULT
 
 
-def _handshakes(paths: Sequence[str], count: int) -> list[_Handshake]:
+def _handshakes(paths: Sequence[str], count: int, more: str) -> list[_Handshake]:
     # Made before the measured time begins; each client has its own key.
     handshakes = []
     views = [(path, _View(_metrics_of(path))) for path in paths]
@@ -250,16 +265,16 @@ def _handshakes(paths: Sequence[str], count: int) -> list[_Handshake]:
         request = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key.decode()}\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n"
+            f"Sec-WebSocket-Version: 13\r\n{more}\r\n"
         )
         handshakes.append(_Handshake(view, request.encode(), accept_key(key)))
     return handshakes
 
 
-def _check_answer(head: bytes, accept: bytes) -> None:
+def _check_answer(head: bytes, accept: bytes, agreed: Sequence[bytes]) -> None:
     if not head.startswith(_STATUS) or not _UPGRADE.search(head):
         raise WrongBytesError(f"not a switch to WebSocket: {head!r}")
     if _ACCEPT.findall(head) != [accept]:
         raise WrongBytesError(f"wrong Sec-WebSocket-Accept: {head!r}")
-    if _EXTENSIONS.search(head):
-        raise WrongBytesError(f"an extension that the client did not offer: {head!r}")
+    if _EXTENSIONS.findall(head) != agreed:
+        raise WrongBytesError(f"other extensions than the client insists on: {head!r}")

@@ -41,6 +41,7 @@ class LoadSpec:
         clients: how many clients read all they are sent.
         seconds: length of the measured window.
         stalled: how many further clients stop reading after their handshake.
+        compression: whether the clients offer compression, and insist on it.
     """
 
     pid: int
@@ -49,6 +50,7 @@ class LoadSpec:
     clients: int
     seconds: int
     stalled: int = 0
+    compression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,12 @@ class _Run:
                 lost=clients.lost,
                 failed=window.failed(),
                 cut=min(load_spec.stalled, max(0, load_spec.stalled - held)),
+                frame_bytes=window.bytes() / window.frames(),
             )
 
     def _new_clients(self, receive_buffer: int | None = None) -> Clients:
-        return Clients(self._load_spec.port, self._load_spec.paths, receive_buffer)
+        spec = self._load_spec
+        return Clients(spec.port, spec.paths, receive_buffer, compression=spec.compression)
 
     def _usage(self) -> _Usage:
         return _Usage(self._server.cpu_seconds(), self._load.cpu_seconds(), busy_seconds())
@@ -166,14 +170,17 @@ class _Window:
 
     def frames(self) -> int:
         """Return how many frames arrived within the window, whenever they were due."""
-        arrived = sum(
-            self._start <= moment < self.end
-            for tick in self._all.values()
-            for moment in tick.arrivals
-        )
+        arrived = sum(map(self._arrived, self._all.values()))
         if not arrived:
             raise LostClientsError("no message came within the window")
         return arrived
+
+    def bytes(self) -> int:
+        """Return how many bytes those frames have."""
+        return sum(self._arrived(tick) * len(tick.frame) for tick in self._all.values())
+
+    def _arrived(self, tick: Tick) -> int:
+        return sum(self._start <= moment < self.end for moment in tick.arrivals)
 
     def received(self) -> int:
         """Return how many copies of the window's messages arrived, late ones included."""

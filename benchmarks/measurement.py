@@ -34,6 +34,7 @@ class Measurement:
         ends: an attacker's connections, counted by how they ended.
         loop_lag_ms: the smallest bound of the hub's own loop-lag histogram that covers all samples.
         livez_p99_ms: 99th percentile of the milliseconds that a request for `/livez` takes.
+        frame_bytes: bytes of a WebSocket frame as it came, its header included; their mean.
     """
 
     clients: int
@@ -55,6 +56,7 @@ class Measurement:
     ends: Mapping[str, int] = field(default_factory=dict)
     loop_lag_ms: float = math.nan
     livez_p99_ms: float = math.nan
+    frame_bytes: float = math.nan
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

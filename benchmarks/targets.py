@@ -27,6 +27,12 @@ class Target:
     command: tuple[str, ...]
 
 
+MADE_UP: Final = Target(
+    "made-up", "hub, made-up machine", (sys.executable, "-m", "benchmarks.servers.made_up")
+)
+"""Not compared with the others, whose messages are of another kind."""
+
+
 def python_targets() -> tuple[Target, ...]:
     """Return the targets written in Python, the hub first."""
     return (

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = ("cpu", "memory", "disk")
 TEXT: Final = 0x81
+COMPRESSED: Final = 0xC1  # text
 CLOSE: Final = 0x88
 PING: Final = 0x89
 PONG: Final = 0x8A
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MASKED: Final = 0x80
+_PERCENTAGES: Final = frozenset((*DEFAULT, "swap"))
+_FLUSHED: Final = b"\x00\x00\xff\xff"
+_EMPTY_END: Final = b"\x03\x00"  # the last block, of nothing
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", re.ASCII)
 
 
@@ -46,15 +51,16 @@ class Message:
     failed: bool
 
 
-def read_frame(data: bytes) -> Frame | None:
+def read_frame(data: bytes, *, compression: bool = False) -> Frame | None:
     """Return the first frame in `data`, or None while it is incomplete.
 
     Raises `WrongBytesError` as soon as the bytes cannot become an unmasked, unfragmented text,
-    ping, pong or close frame with its length in the shortest form.
+    ping, pong or close frame with its length in the shortest form. Text may be compressed where
+    `compression` was agreed.
     """
     if not data:
         return None
-    if data[0] not in (TEXT, CLOSE, PING, PONG):
+    if data[0] not in (TEXT, CLOSE, PING, PONG) and not (compression and data[0] == COMPRESSED):
         raise WrongBytesError(f"frame begins with 0x{data[0]:02x}")
     if len(data) < 2:
         return None
@@ -71,7 +77,7 @@ def _payload_span(data: bytes) -> tuple[int, int | None]:
         raise WrongBytesError("frame from the server is masked")
     if short < 126:
         return 2, short
-    if short == 127 or data[0] != TEXT:
+    if short == 127 or data[0] not in (TEXT, COMPRESSED):
         raise WrongBytesError("frame is too long for its kind")
     if len(data) < 4:
         return 4, None
@@ -81,10 +87,27 @@ def _payload_span(data: bytes) -> tuple[int, int | None]:
     return 4, length
 
 
+def inflate(payload: bytes) -> bytes:
+    """Return what the payload of a compressed frame stands for, without any message before it.
+
+    Raises `WrongBytesError` if it is not compressed, or does not end with a whole block.
+    """
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(payload + _FLUSHED)
+        ended = inflater.decompress(_EMPTY_END)
+    except zlib.error as error:
+        raise WrongBytesError(f"cannot be inflated: {payload!r}") from error
+    if ended or not inflater.eof:
+        raise WrongBytesError(f"does not end with a block: {payload!r}")
+    return inflated
+
+
 def read_message(payload: bytes, views: Collection[Sequence[str]] = (DEFAULT,)) -> Message:
     """Return the message in a text frame's payload; raises `WrongBytesError` unless it is exact.
 
     `views` are the metrics that a message may have, in this sequence; it may also have a `seq`.
+    Those of the default view, and `swap`, are percentages.
     """
     try:
         pairs = json.loads(
@@ -116,6 +139,10 @@ def _read_metrics(names: Iterable[Any], values: dict[str, Any], payload: bytes) 
         raise WrongBytesError(f"seq is not a whole number: {payload!r}")
     for name in names:
         value = values[name]
+        if name not in _PERCENTAGES:
+            if value is None or isinstance(value, str):
+                raise WrongBytesError(f"{name} is no figure: {payload!r}")
+            continue
         if not isinstance(value, float) or not math.isfinite(value) or not 0 <= value <= 100:
             raise WrongBytesError(f"{name} is not a percentage: {payload!r}")
     return _read_stamp(values["timestamp"], payload)

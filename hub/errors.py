@@ -120,6 +120,7 @@ class CloseReason(StrEnum):
 
     STOPPING = "stopping", 1001, "hub stops serving"
     NOT_TEXT = "not_text", 1007, "text is not UTF-8"
+    NOT_DEFLATE = "not_deflate", 1007, "message cannot be inflated"
     TOO_MANY_MESSAGES = "talkative", 1008, "too many messages"
     MESSAGE_TOO_BIG = "message_too_big", 1009, "message too big"
     KEEPALIVE_LOST = "keepalive_lost", 1011, "keepalive lost"

@@ -46,6 +46,8 @@ class Settings:
             at every tick, however many subscribers share it.
         queue: frames held for a subscriber that does not keep up, 1 to 1024; when one more
             comes, the oldest is dropped.
+        compression: whether large messages are compressed for clients that offer that, once for
+            all of them; on uvicorn with the hub's protocol class, else it is the server's matter.
         stall_timeout: seconds, 1 to 3600, after which a subscriber that reads nothing is cut off.
         max_clients: how many clients may follow the feed at once, 1 to 1,000,000; None is what
             the limit on open files leaves, less 256.
@@ -73,6 +75,7 @@ class Settings:
     identity: bool = True
     views: int = 256
     queue: int = 8
+    compression: bool = True
     stall_timeout: float = 15.0
     max_clients: int | None = None
     max_clients_per_ip: int | None = None
@@ -98,8 +101,9 @@ class Settings:
             raise InvalidValue("relative_to", rule, self.relative_to)
         if self.name is not None:
             _check_name("name", self.name)
-        if not isinstance(self.identity, bool):
-            raise InvalidValue("identity", "True or False", self.identity)
+        for name in ("identity", "compression"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidValue(name, "True or False", getattr(self, name))
         _check_each("devices", self.devices, lambda _, text: text)
         if self.devices:
             parse_devices("devices", ",".join(self.devices), trusted=True)

@@ -22,7 +22,7 @@ if not sys.platform.startswith("linux"):
     pytest.skip("the benchmarks need Linux", allow_module_level=True)
 
 from benchmarks import __main__ as comparison
-from benchmarks import costs, crowd, hostile, isolation, output, page, sampling, views
+from benchmarks import compression, costs, crowd, hostile, isolation, output, page, sampling, views
 from benchmarks.bench import BenchError, Case, measure, report_to
 from benchmarks.clients import Clients, LostClientsError
 from benchmarks.machine import Cores, fitting
@@ -32,11 +32,13 @@ from benchmarks.meter import Meter
 from benchmarks.report import Report, Row
 from benchmarks.servers.crowded import BelatedClock
 from benchmarks.servers.feed import message
-from benchmarks.targets import Target, UnavailableError, python_targets
+from benchmarks.servers.made_up import path_of_all
+from benchmarks.targets import MADE_UP, Target, UnavailableError, python_targets
 from benchmarks.tick import TickCost, measure_tick
 from benchmarks.wire import (
     WrongBytesError,
     accept_key,
+    inflate,
     pong_frame,
     read_frame,
     read_message,
@@ -44,6 +46,7 @@ from benchmarks.wire import (
 )
 from hub import Hub
 from hub.feed.query import FEED, parse
+from hub.feed.view import Frame
 from hub.sampling.metric import Kind, Metric
 from hub.sampling.snapshot import MOST_MEMBERS, DeviceDeltas
 
@@ -95,6 +98,23 @@ class TestFrames:
     def test_wrong_framing_is_refused(self, wrong: bytes) -> None:
         with pytest.raises(WrongBytesError):
             read_frame(wrong)
+
+    def test_a_compressed_text_is_read_where_that_was_agreed(self) -> None:
+        large = Frame(PAYLOAD.ljust(600))
+        found = read_frame(large.compressed, compression=True)
+        assert found is not None
+        assert (found.head, found.size) == (0xC1, len(large.compressed))
+        assert inflate(found.payload) == large.payload
+
+    @pytest.mark.parametrize("wrong", [b"", b"\x06", PAYLOAD], ids=["empty", "bad", "plain"])
+    def test_what_cannot_be_inflated_is_refused(self, wrong: bytes) -> None:
+        with pytest.raises(WrongBytesError):
+            inflate(wrong)
+
+    def test_what_is_cut_off_is_refused(self) -> None:
+        payload = Frame(PAYLOAD.ljust(600)).compressed[4:]
+        with pytest.raises(WrongBytesError):
+            inflate(payload[:-3])
 
     def test_a_pong_is_masked_and_carries_the_payload(self) -> None:
         assert pong_frame(b"abc") == b"\x8a\x83\0\0\0\0abc"
@@ -437,7 +457,25 @@ class TestReports:
         assert "| 50 | 12.00 | 40.0 | 80.0 | 0 | 0.0 |" in text
         assert "of 50 views is 11.00 us per frame, that of 1 is 10.00: a ratio of 1.10." in text
 
+    def test_what_compression_saves_is_told_of_the_medians(self) -> None:
+        target = Target("made-up", "hub, made-up machine", ())
+        rounds = [
+            (
+                "default",
+                Case(target, 9, 1, compression=compression),
+                row("hub", "hub", cpu_us=us, frame_bytes=size, rss_kib=kib).measurement,
+            )
+            for compression, us, size, kib in COMPRESSION_ROUNDS
+        ]
+        text = compression.render(rounds, ("a machine",))
+        assert "| default | yes | 400 | 11.00 | 40.0 | 80.0 | 0 | 2.10 |" in text
+        assert "- default: bytes 0.40, CPU per frame 1.10, +0.10 KiB/client" in text
 
+
+COMPRESSION_ROUNDS = [
+    *((False, 10.0, 1000.0, 2.0), (True, 11.0, 400.0, 2.1), (False, 10.0, 1000.0, 2.0)),
+    *((True, 11.0, 400.0, 2.1), (False, 99.0, 1000.0, 9.0), (True, 99.0, 400.0, 9.0)),
+]
 VIEW_ROUNDS = [(1, 10.0), (50, 12.0), (1, 10.0), (50, 11.0), (1, 99.0), (50, 10.5)]
 
 
@@ -665,6 +703,15 @@ class TestEndToEnd:
         case = Case(hub, clients=9, seconds=1, paths=views.views(9))
         found = measure(case, Cores.split(), lambda _: None)
         assert (found.frames, found.drops, found.lost) == (9, 0, 0)
+
+    @pytest.mark.parametrize("compression", [False, True])
+    def test_the_made_up_machine_sends_all_families(self, *, compression: bool) -> None:
+        path = path_of_all()
+        case = Case(MADE_UP, clients=3, seconds=1, paths=(path,), compression=compression)
+        found = measure(case, Cores.split(), lambda _: None)
+        assert (found.frames, found.drops, found.lost) == (3, 0, 0)
+        assert (found.frame_bytes < 2000) == compression
+        assert (found.frame_bytes > 4000) != compression
 
     def test_a_server_that_does_not_start_is_an_error(self) -> None:
         case = self.case(sys.executable, "-c", "raise SystemExit('no port left')")

@@ -286,6 +286,7 @@ def flags() -> tuple[Flag, ...]:
             for name, (convert, text) in setting.items()
         ),
         Flag("identity", switch, True, "describe this machine at /api/system/info"),
+        Flag("compression", switch, True, "compress large messages for clients that offer it"),
         Flag("token_file", read_tokens, (), "file of the authenticated feed's tokens"),
         Flag("workers", _workers, 1, "processes that serve clients; auto is one for each core"),
         Flag("trusted_proxies", _proxies, (), "proxies whose X-Forwarded-For is trusted"),

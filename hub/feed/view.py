@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from hub.devices import USUAL, Selection
+from hub.feed.deflate import deflate
 from hub.sampling.snapshot import Failure, Incomplete, Snapshot
 from hub.text import one_line
 
@@ -29,17 +30,30 @@ class Frame:
         timestamp: the message's own; a client that has lost its connection resumes after it.
         text: the payload as ``str``, for interfaces that take text.
         wire: the complete WebSocket frame, ready for a socket. A server's frames are not
-            masked, so without compression they are the same bytes for everyone.
+            masked, so they are the same bytes for everyone.
     """
 
     payload: bytes
     timestamp: str = ""
     text: str = field(init=False, repr=False, compare=False)
     wire: bytes = field(init=False, repr=False, compare=False)
+    _compressed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", self.payload.decode())
         object.__setattr__(self, "wire", _text_frame_header(len(self.payload)) + self.payload)
+
+    @property
+    def compressed(self) -> bytes:
+        """``wire`` for all who have agreed to compression, made when the first of them needs it.
+
+        It is ``wire`` itself where that is not worth compressing.
+        """
+        found = self._compressed
+        if found is None:
+            found = _compressed_frame(self.payload) or self.wire
+            object.__setattr__(self, "_compressed", found)
+        return found
 
     @property
     def event(self) -> bytes:
@@ -47,9 +61,18 @@ class Frame:
         return b"id: %b\ndata: %b\n\n" % (self.timestamp.encode(), self.payload)
 
 
-def _text_frame_header(length: int) -> bytes:
-    """Return the header of one unfragmented, unmasked text frame (RFC 6455, section 5.2)."""
-    first = b"\x81"  # FIN, opcode 1
+def _compressed_frame(payload: bytes) -> bytes | None:
+    deflated = deflate(payload)
+    if deflated is None:
+        return None
+    return _text_frame_header(len(deflated), b"\xc1") + deflated  # RSV1: it is compressed
+
+
+def _text_frame_header(length: int, first: bytes = b"\x81") -> bytes:
+    """Return the header of one unfragmented, unmasked text frame (RFC 6455, section 5.2).
+
+    ``first`` is its first byte: FIN, opcode 1.
+    """
     if length < 126:
         return first + length.to_bytes(1)
     if length < 1 << 16:

@@ -7,29 +7,32 @@ no task, no queue, no parser. A frame goes to the transport as it is, the same b
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from websockets.frames import Close, CloseCode, Opcode
+from websockets.extensions import Extension
+from websockets.frames import CTRL_OPCODES, Close, CloseCode, Opcode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from hub.errors import CloseReason
 from hub.feed.subscriber import Observer, Subscriber, Ticket
+from hub.feed.subscriber import State as FeedState
 from hub.feed.view import Frame, View
+from hub.server.deflate import CompressedMessages
+from hub.server.message import Message
 from hub.web.extensions import InboundBudget
 
-__all__ = ["Connection", "FrameLengths"]
+__all__ = ["CompressedConnection", "Connection", "FrameLengths"]
 
 _PING: Final = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
 _PONG: Final = b"\x8a\x80"  # and then the four bytes of a mask that masks nothing
 _LINGER_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
-_UTF8: Final = codecs.getincrementaldecoder("utf-8")
+_LIVE: Final = FeedState.LIVE  # looked up once per frame
 
 # The library would log every connection that ends; the session does that.
 _SILENCE: Final = logging.Logger("hub.websocket", logging.CRITICAL)  # noqa: LOG001 # unregistered
@@ -48,9 +51,11 @@ class Connection(Subscriber, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alive", "_budget", "_connections", "_deadline", "_left", "_lengths", "_parser", "_ready",
-        "_text", "_transport",
+        "_alive", "_budget", "_connections", "_deadline", "_left", "_lengths", "_message",
+        "_parser", "_ready", "_transport",
     )  # fmt: skip
+
+    _extensions: ClassVar[Sequence[Extension]] = ()  # of what the client says
 
     def __init__(
         self,
@@ -70,7 +75,7 @@ class Connection(Subscriber, asyncio.Protocol):
         self._parser: ServerProtocol | None = None  # only while a message has begun
         self._lengths: FrameLengths | None = None  # likewise
         self._budget: InboundBudget | None = None  # from the first message on
-        self._text: codecs.IncrementalDecoder | None = None  # of a text message that goes on
+        self._message: Message | None = None  # that goes on
         self._deadline: asyncio.TimerHandle | None = None  # once it has said the last thing
         self._alive = True  # it has answered the last ping
         self._ready = True  # the transport takes a frame at once
@@ -108,8 +113,11 @@ class Connection(Subscriber, asyncio.Protocol):
         self._ready = True
         self._flow()
         while self._ready and (frame := self._dequeue()) is not None:
-            self._transport.write(frame.wire)
+            self._transport.write(self._encoding(frame))
         self._resume_replay()
+
+    def _encoding(self, frame: Frame) -> bytes:
+        return frame.wire
 
     def _send_probe(self) -> None:
         """See ``Subscriber``. A client that has not answered the last ping is given up."""
@@ -139,6 +147,7 @@ class Connection(Subscriber, asyncio.Protocol):
             parser = ServerProtocol(
                 state=State.OPEN, max_size=InboundBudget.MESSAGE_BYTES, logger=_SILENCE
             )
+            parser.extensions = list(self._extensions)
             lengths = FrameLengths()
         if lengths.follow(data):
             parser.receive_data(data)
@@ -162,26 +171,20 @@ class Connection(Subscriber, asyncio.Protocol):
         for frame in frames:
             if self._budget is None:
                 self._budget = InboundBudget()
-            reason = self._budget.check(len(frame.data), now)
-            if reason is None and not self._is_valid_text(frame):
-                reason = CloseReason.NOT_TEXT
+            reason = self._budget.check(len(frame.data), now) or self._check(frame)
             if reason is not None:
                 self.close(reason)
                 return
 
-    def _is_valid_text(self, frame: WebSocketFrame) -> bool:
-        """Say whether a frame is no text, or text as it has to be (RFC 6455, section 8.1)."""
-        if frame.opcode is Opcode.TEXT:
-            self._text = _UTF8()
-        elif frame.opcode is not Opcode.CONT or self._text is None:
-            return True
-        try:
-            self._text.decode(bytes(frame.data), final=frame.fin)
-        except UnicodeDecodeError:
-            return False
-        if frame.fin:
-            self._text = None
-        return True
+    def _check(self, frame: WebSocketFrame) -> CloseReason | None:
+        """Say what is wrong with what a frame says, if anything is."""
+        if frame.opcode in CTRL_OPCODES:
+            return None
+        message = self._message
+        if message is None or frame.opcode is not Opcode.CONT:
+            message = Message(frame)
+        self._message = None if frame.fin else message
+        return message.check(frame)
 
     # The end
 
@@ -222,6 +225,27 @@ class Connection(Subscriber, asyncio.Protocol):
             self._deadline.cancel()
         self._connections.discard(self)
         self._left(self)
+
+
+class CompressedConnection(Connection):
+    """A connection whose client takes compressed messages, and may send such.
+
+    What is only for this client, as a replay is, is not compressed: it would take a third more of
+    processor time than to encode it, for each client.
+    """
+
+    __slots__ = ()
+
+    _extensions = (CompressedMessages(),)
+
+    def _write(self, frame: Frame) -> bool:
+        if not self._ready:
+            return False
+        self._transport.write(frame.compressed if self._state is _LIVE else frame.wire)
+        return True
+
+    def _encoding(self, frame: Frame) -> bytes:
+        return frame.compressed if self._state is _LIVE else frame.wire
 
 
 class FrameLengths:

@@ -18,7 +18,8 @@ from websockets.protocol import Protocol
 from hub.errors import RefusalReason
 from hub.feed.subscriber import Observer, Subscriber, Ticket
 from hub.feed.view import View
-from hub.server.connection import Connection, FrameLengths
+from hub.server.connection import CompressedConnection, Connection, FrameLengths
+from hub.server.deflate import negotiate
 from hub.server.listener import limit_kernel_buffers
 from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
@@ -33,6 +34,7 @@ _TOO_LARGE: Final = b"HTTP/1.1 431 "
 _PLAIN_BYTES: Final = 4096
 _PLAIN_LINES: Final = 64
 _EARLY_BYTES: Final = 16 * 1024
+_EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 _PLAIN: Final = re.compile(
     rb"GET ([!-~]+) HTTP/1\.1((?:\r\n[-!#$%&'*+.^_`|~0-9a-zA-Z]++:[\t -~\x80-\xff]*+)*+)\r\n\r\n"
 )
@@ -56,6 +58,7 @@ class TakeoverProtocol(Base):
     _early = b""  # what the client has said before it has been answered
     _lengths: FrameLengths | None = None
     _prepared = False  # for a takeover, until when the client is not heard
+    _compresses = False  # as the client has offered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with the addresses that the HTTP protocol has asked the system for already."""
@@ -185,8 +188,8 @@ class TakeoverProtocol(Base):
         if failure is not None:
             failure.__traceback__ = failure.__context__ = failure.__cause__ = None
 
-    def prepare(self) -> None:
-        """Decline compression: a frame is the same bytes for everyone. See ``Takeover``.
+    def prepare(self, *, compression: bool) -> None:
+        """Agree on such compression only that serves everyone. See ``Takeover``.
 
         uvicorn's keepalive is not started either; the hub has its own.
         """
@@ -194,8 +197,18 @@ class TakeoverProtocol(Base):
         self.ping_interval = None
         self.conn.max_message_size = InboundBudget.MESSAGE_BYTES
         self.conn.extensions = []
-        if "Sec-WebSocket-Extensions" in self.response.headers:
-            del self.response.headers["Sec-WebSocket-Extensions"]
+        headers = self.response.headers
+        if _EXTENSIONS in headers:
+            del headers[_EXTENSIONS]
+        answer = negotiate(self._offers()) if compression else None
+        if answer is not None:
+            self._compresses = True
+            headers[_EXTENSIONS] = answer
+
+    def _offers(self) -> str:
+        name = _EXTENSIONS.lower().encode()
+        found = (value for key, value in self.scope["headers"] if key.lower() == name)
+        return b",".join(found).decode("latin-1")
 
     def take_over(
         self,
@@ -218,7 +231,7 @@ class TakeoverProtocol(Base):
         elif self.read_paused:
             transport.resume_reading()
         try:
-            connection = Connection(
+            connection = (CompressedConnection if self._compresses else Connection)(
                 view,
                 settings.queue,
                 observer,

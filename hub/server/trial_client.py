@@ -64,9 +64,11 @@ async def until(witness: Witness, condition: Callable[[], object], what: str) ->
     raise Mismatch(f"no {what}")
 
 
-def frame_of_client(opcode: Opcode, data: bytes) -> bytes:
+def frame_of_client(opcode: Opcode, data: bytes, *, compressed: bool = False) -> bytes:
     """Return a frame of a WebSocket as a client sends it."""
-    return Frame(opcode, data).serialize(mask=True)
+    frame = bytearray(Frame(opcode, data).serialize(mask=True))
+    frame[0] |= 0x40 * compressed  # RSV1
+    return bytes(frame)
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -110,14 +112,17 @@ class TrialClient:
         """Receive a frame of a WebSocket."""
         await self.expect(Frame(opcode, data).serialize(mask=False))
 
-    async def expect_head(self, status: int) -> None:
-        """Receive the head of an HTTP response."""
+    async def expect_head(self, status: int, header: bytes = b"") -> None:
+        """Receive the head of an HTTP response, which has a header with this value."""
         await until(
             self._witness, lambda: self._has(1 << 30) or b"\r\n\r\n" in self._received, "answer"
         )
         start = b"HTTP/1.1 %d " % status
         size = self._received.find(b"\r\n\r\n") + 4
-        compare("the answer", self._take(max(size, len(start)))[: len(start)], start)
+        head = self._take(max(size, len(start)))
+        compare("the answer", head[: len(start)], start)
+        if header not in head:
+            raise Mismatch(f"the answer: {header!r} is missing")
 
     async def expect_end(self) -> None:
         """Receive what is left, such as a body, and then the end of the stream."""

@@ -17,6 +17,7 @@ from websockets.frames import Close, Opcode
 
 from hub.clock import SystemClock
 from hub.errors import RefusalReason
+from hub.feed.deflate import THRESHOLD
 from hub.feed.liveness import EpisodeLog
 from hub.feed.reader import HostTicket
 from hub.feed.subscriber import Subscriber
@@ -51,6 +52,8 @@ _UPGRADE: Final = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
+_OFFER: Final = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+_HELLO: Final = b"\xf2\x48\xcd\xc9\xc9\x07\x00"  # Hello (RFC 7692, section 7.2.3.1)
 _LONG_LINE: Final = b"Cookie: " + b"a" * 9000 + b"\r\n"  # only for a handshake's own parser
 _LONG_HEAD: Final = b"GET / HTTP/1.1\r\nCookie: " + b"a" * HandshakeProtocol.HEAD_BYTES
 _MANY_HEADERS: Final = b"A: b\r\n" * (HandshakeProtocol.HEADERS + 1)
@@ -109,18 +112,22 @@ class Scenario:
     # The steps
 
     async def _follow(self, config: Config) -> None:
-        """Join the feed, receive a frame, ping, and leave."""
+        """Join the feed, receive frames, plain and compressed, say something, ping, and leave."""
         async with self._connect(config) as client:
-            client.send(_REQUEST % (b"/feed", _UPGRADE))
-            await client.expect_head(101)
+            client.send(_REQUEST % (b"/feed", _UPGRADE + _OFFER))
+            await client.expect_head(101, b": permessage-deflate; server_no_context_takeover")
             self._witness.step = "takeover"
             await self._until(lambda: not self._state.tasks, "end of the application's task")
             subscriber = self._taken_over()
             self._witness.step = "frame"
-            frame = Frame(b'"trial"')
+            small, large = Frame(b'"trial"'), Frame(b"[%b0]" % (b"0," * THRESHOLD))
             subscriber.go_live()
-            subscriber.offer(frame)
-            await client.expect(frame.wire)
+            subscriber.offer(small)
+            await client.expect(small.wire)
+            self._witness.step = "compression"
+            subscriber.offer(large)
+            await client.expect(large.compressed)
+            client.send(frame_of_client(Opcode.TEXT, _HELLO, compressed=True))
             self._witness.step = "ping"
             client.send(frame_of_client(Opcode.PING, b"?"))
             await client.expect_frame(Opcode.PONG, b"?")
@@ -276,7 +283,7 @@ class Scenario:
     async def _take_over(self, receive: _Receive, send: _Send) -> None:
         await receive()
         takeover: Takeover = self._scope["extensions"][TAKEOVER_EXTENSION]
-        takeover.prepare()
+        takeover.prepare(compression=True)
         await send({"type": "websocket.accept"})
         self._subscriber = takeover.take_over(
             View(()), Settings(), EpisodeLog(), self._left.append, HostTicket("trial")

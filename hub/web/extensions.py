@@ -26,8 +26,11 @@ TAKEOVER_EXTENSION: Final = "hub.takeover"
 class Takeover(Protocol):
     """A server's offer to take an accepted connection off the application's hands."""
 
-    def prepare(self) -> None:
-        """Make ready for it; to be called before the connection is accepted."""
+    def prepare(self, *, compression: bool) -> None:
+        """Make ready for it; to be called before the connection is accepted.
+
+        ``compression`` says whether messages may be compressed, if the client offers that.
+        """
         ...
 
     def take_over(

@@ -61,7 +61,7 @@ class MetricsFeed:
     ) -> None:
         hub, subscriber = self._hub, None
         try:
-            takeover.prepare()
+            takeover.prepare(compression=hub.settings.compression)
             await send(accept)
             subscriber = takeover.take_over(
                 query.view, hub.settings, hub.watch, self._on_left, ticket

@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
 from hub import Hub
+from hub.feed.deflate import THRESHOLD
 from hub.feed.query import RESTRICTED_FEED_PATH
 from hub.web.openapi import openapi
 from tests.support.browser import needs_chromium, open_page
@@ -27,6 +28,9 @@ from tests.support.tokens import TOKEN
 pytestmark = pytest.mark.long
 
 HISTORY = f"{PATH}/history"
+LARGE = (
+    "metrics=cpu_times,memory_bytes,pressure,process,disk_io,network,disks_bytes&devices=network:*"
+)
 STREAM = f"{PATH}/stream"
 
 
@@ -49,6 +53,7 @@ async def visitor(
     source: str = "127.0.0.1",
     host: str = "127.0.0.1",
     path: str = PATH,
+    compression: str | None = None,
     **headers: str,
 ) -> AsyncIterator[ClientConnection]:
     """Connect from an address of one's own choice, calling the server by a name of one's own."""
@@ -56,7 +61,7 @@ async def visitor(
         async with connect(
             f"ws://{host}:{port}{path}",
             additional_headers={name.replace("_", "-"): headers[name] for name in headers},
-            compression=None,
+            compression=compression,
             proxy=None,
             close_timeout=2,
             max_queue=None,
@@ -173,7 +178,13 @@ async def test_every_route_is_either_passed_on_or_not_found(kind: Kind) -> None:
         token = {"Authorization": f"Bearer {TOKEN}"}
         async with visitor(proxy.port, path=RESTRICTED_FEED_PATH, **token) as websocket:
             await receive(websocket)
+        async with visitor(proxy.port, path=f"{PATH}?{LARGE}", compression="deflate") as websocket:
+            assert websocket.response is not None
+            agreed = websocket.response.headers["Sec-WebSocket-Extensions"]
+            large = await receive(websocket)
     assert found == dict.fromkeys(PUBLIC, 200)
+    assert agreed.startswith("permessage-deflate; server_no_context_takeover")
+    assert len(large) >= THRESHOLD
     assert hidden == dict.fromkeys(PRIVATE, 404)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import InvalidHeader, NegotiationError, ProtocolError
+from websockets.extensions.permessage_deflate import _extract_parameters
 from websockets.frames import Frame, Opcode
+from websockets.headers import parse_extension
 from websockets.http11 import Request
 from websockets.streams import StreamReader
+from websockets.typing import ExtensionParameter
 
+from hub.feed.deflate import WINDOW_BITS
 from hub.server.connection import FrameLengths
+from hub.server.deflate import Inflater, TooLargeError, negotiate
 from hub.server.protocol import _plain_request
 from tests.fuzz.target import Target
 
@@ -121,7 +127,76 @@ def _library_frame(data: bytes) -> _Whole | None:
     return None
 
 
+_ANSWER: Final = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+_WITH_BITS: Final = f"{_ANSWER}; server_max_window_bits={WINDOW_BITS}"
+
+
+def read_offers(data: bytes) -> None:
+    """What the library reads as a list of offers, the hub does, and takes the same of them."""
+    offers = data.decode("latin-1")
+    answer = negotiate(offers)
+    assert answer in {None, _ANSWER, _WITH_BITS}
+    if len(offers) > 1024:
+        assert answer is None
+        return
+    try:
+        found = parse_extension(offers)
+    except InvalidHeader:
+        return
+    taken = [_library_answer(them) for name, them in found if name == "permessage-deflate"]
+    assert answer == next(filter(None, taken), None)
+
+
+def _library_answer(parameters: Sequence[ExtensionParameter]) -> str | None:
+    try:
+        _, _, bits, _ = _extract_parameters(parameters, is_server=True)
+    except NegotiationError:
+        return None
+    if bits is None:
+        return _ANSWER
+    return _WITH_BITS if bits >= WINDOW_BITS else None
+
+
+_LIMIT: Final = 300
+
+
+def inflate_pieces(data: bytes) -> None:
+    """Pieces are refused or inflated within the limit, and then as the whole would be."""
+    cuts, stream = data[:2], data[2:]
+    inflater = Inflater(_LIMIT)
+    pieces = _cut(stream, cuts)
+    found = b""
+    try:
+        for number, piece in enumerate(pieces, 1):
+            found += inflater.inflate(piece, final=number == len(pieces))
+            assert len(found) <= _LIMIT
+    except TooLargeError:
+        assert len(found) <= _LIMIT
+        return
+    except zlib.error:
+        return
+    assert found == zlib.decompressobj(wbits=-15).decompress(stream + b"\x00\x00\xff\xff")
+
+
 TARGETS: Final = (
+    Target(
+        "offers",
+        read_offers,
+        [
+            *(b"permessage-deflate", b"server_no_context_takeover", b"client_no_context_takeover"),
+            *(b"server_max_window_bits=", b"client_max_window_bits", b"12", b"8", b"15", b"16"),
+            *(b";", b"=", b",", b" ", b"\t", b'"', b"\\", b"\0", b"\xff", b"another"),
+        ],
+    ),
+    Target(
+        "inflate",
+        inflate_pieces,
+        [
+            *(b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"),
+            *(b"\x00\x05\x00\xfa\xffHello", b"\x00\x00\x00\xff\xff", b"\x03\x00", b"\x06"),
+            *(b"\x4b\x4c\x1a\x05\xa3\x60\x14\x8c\x02", b"\xed\xc1\x01", bytes(8), b"\xff" * 8),
+        ],
+    ),
     Target(
         "plain_request",
         read_requests,

@@ -4,8 +4,7 @@ import asyncio
 import errno
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import ClassVar, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -17,44 +16,21 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from hub.errors import CloseReason
-from hub.feed.reader import HostTicket
-from hub.feed.subscriber import Outcome, Subscriber
-from hub.feed.view import Frame, View
-from hub.server.connection import Connection
+from hub.feed.subscriber import Outcome
+from hub.feed.view import Frame
+from hub.server.connection import CompressedConnection, Connection
 from hub.web.extensions import InboundBudget
 from tests.support.fakes import Replay
-from tests.support.transport import FakeTransport, Recorder, SteppedLoop
-
-VIEW = View(("cpu",))
-CAPACITY = 3
-PING = WebSocketFrame(Opcode.PING, b"").serialize(mask=False)
-
-
-def message(number: int, size: int = 0) -> Frame:
-    return Frame(f'{{"n":{number}}}'.encode().ljust(size))
-
-
-def client_frame(
-    opcode: Opcode, data: bytes = b"", *, fin: bool = True, mask: bool = True
-) -> bytes:
-    return WebSocketFrame(opcode, data, fin=fin).serialize(mask=mask)
-
-
-def server_frames(wire: bytes) -> list[WebSocketFrame]:
-    """Read a server's bytes; all of them must be whole frames."""
-    frames = []
-    while wire:
-        size = wire[1]
-        start = 2
-        if size >= 126:
-            start = 4 if size == 126 else 10
-            size = int.from_bytes(wire[2:start])
-        assert len(wire) >= start + size, "a frame that is cut off"
-        assert wire[0] & 0x80, "a fragment"
-        frames.append(WebSocketFrame(Opcode(wire[0] & 0x0F), wire[start : start + size]))
-        wire = wire[start + size :]
-    return frames
-
+from tests.support.stage import (
+    CAPACITY,
+    PING,
+    Stage,
+    client_frame,
+    message,
+    server_frames,
+    staged,
+    texts,
+)
 
 NOT_MINIMAL: Final = [
     (b"\x81\xfe\x00\x01" + bytes(4) + b"x", b""),
@@ -68,77 +44,10 @@ NOT_MINIMAL: Final = [
 """Frames whose length is written in more bytes than it takes, and what may come before them."""
 
 
-def texts(wire: bytes) -> list[bytes]:
-    return [bytes(f.data) for f in server_frames(wire) if f.opcode is Opcode.TEXT]
-
-
-class Stage:
-    """A connection between a fake transport and a hub that writes down what it is told."""
-
-    def __init__(
-        self,
-        *,
-        room: int | None = None,
-        half_close: bool = True,
-        live: bool = True,
-    ) -> None:
-        self.loop = SteppedLoop()
-        self.transport = FakeTransport(self.loop, room=room, half_close=half_close)
-        self.observer = Recorder()
-        self.connections: set[Any] = set()
-        self.leavers: list[Subscriber] = []
-        self.connection = Connection(
-            VIEW,
-            CAPACITY,
-            self.observer,
-            transport=self.transport,
-            ticket=HostTicket("192.0.2.7:4711"),
-            connections=self.connections,
-            left=self.leavers.append,
-        )
-        self.transport.set_protocol(self.connection)
-        if live:
-            self.connection.go_live()
-
-    def offer(self, number: int, size: int = 0) -> Outcome:
-        return self.loop.do(lambda: self.connection.offer(message(number, size)))
-
-    def close(self, close_reason: CloseReason) -> None:
-        self.loop.do(lambda: self.connection.close(close_reason))
-
-    def probe(self) -> None:
-        self.loop.do(self.connection.probe)
-
-    def fill(self, frames: int = CAPACITY) -> None:
-        """Let the kernel take nothing more, and queue messages 1 to ``frames``."""
-        self.transport.room = 0
-        for number in range(frames + 1):
-            self.offer(number)
-
-    @property
-    def wire(self) -> bytes:
-        return bytes(self.transport.wire)
-
-    @property
-    def farewell(self) -> Close | None:
-        """What the last frame says, if it is a close frame."""
-        frames = server_frames(self.wire)
-        last = frames[-1] if frames else None
-        return Close.parse(last.data) if last and last.opcode is Opcode.CLOSE else None
-
-
-@contextmanager
-def staged(*, room: int | None = None, half_close: bool = True) -> Iterator[Stage]:
-    stage = Stage(room=room, half_close=half_close)
-    try:
-        yield stage
-    finally:
-        stage.loop.close()
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with staged() as made:
+@pytest.fixture(params=[Connection, CompressedConnection], ids=["plain", "compressed"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Both kinds of connections, which are to be the same but for the compression."""
+    with staged(kind=request.param) as made:
         yield made
 
 
@@ -406,7 +315,9 @@ class TestInbound:
         [
             pytest.param(client_frame(Opcode.TEXT, b"x", mask=False), 1002, id="unmasked"),
             pytest.param(b"\x83" + client_frame(Opcode.TEXT, b"x")[1:], 1002, id="bad-opcode"),
-            pytest.param(b"\xc1" + client_frame(Opcode.TEXT, b"x")[1:], 1002, id="rsv1"),
+            pytest.param(client_frame(Opcode.CLOSE, rsv1=True), 1002, id="rsv1-close"),
+            pytest.param(client_frame(Opcode.PING, rsv1=True), 1002, id="rsv1-ping"),
+            pytest.param(client_frame(Opcode.CONT, b"x", rsv1=True), 1002, id="rsv1-stray"),
             pytest.param(b"\xa1" + client_frame(Opcode.TEXT, b"x")[1:], 1002, id="rsv2"),
             pytest.param(b"\x91" + client_frame(Opcode.TEXT, b"x")[1:], 1002, id="rsv3"),
             pytest.param(client_frame(Opcode.CONT, b"x"), 1002, id="stray-continuation"),
@@ -427,6 +338,12 @@ class TestInbound:
         assert stage.transport.eof_sent
         stage.loop.skip(2)
         assert stage.leavers == [stage.connection]
+
+    def test_a_client_that_has_not_agreed_to_compression_sends_none(self) -> None:
+        with staged() as plain:
+            plain.transport.receive(client_frame(Opcode.TEXT, b"x", rsv1=True))
+            assert plain.farewell is not None
+            assert plain.farewell.code == 1002
 
 
 class TestTheEnd:
@@ -658,9 +575,12 @@ def _size(frame: WebSocketFrame) -> int:
 class ConnectionMachine(RuleBasedStateMachine):
     """Offers, pauses, flushes, peer bytes, closes and losses, in any order."""
 
+    kind: ClassVar[type[Connection]] = Connection
+    first_bytes: ClassVar = {b"\x81"}  # of messages
+
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Stage()
+        self.stage = Stage(kind=self.kind)
         self.offered: list[Frame] = []
         self.accepted: list[Frame] = []
         self.final_writes: int | None = None  # writes when the connection was ended
@@ -680,7 +600,10 @@ class ConnectionMachine(RuleBasedStateMachine):
         if self.final_writes is None:
             self.final_writes = len(self.stage.transport.writes)
 
-    @rule(size=st.sampled_from([0, 20, 130]))
+    def encoding(self, frame: Frame) -> bytes:
+        return frame.wire
+
+    @rule(size=st.sampled_from([0, 20, 130, 600]))
     def offer(self, size: int) -> None:
         frame = message(len(self.offered), size)
         self.offered.append(frame)
@@ -752,9 +675,9 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     @invariant()
     def frames_are_written_whole_and_in_order(self) -> None:
-        written = [w for w in self.stage.transport.writes if w[:1] == b"\x81"]
+        written = [w for w in self.stage.transport.writes if w[:1] in self.first_bytes]
         assert len(written) == self.stage.connection.statistics().delivered
-        rest = iter(frame.wire for frame in self.accepted)
+        rest = iter(self.encoding(frame) for frame in self.accepted)
         assert all(wire in rest for wire in written)
 
     @invariant()
@@ -767,9 +690,23 @@ class ConnectionMachine(RuleBasedStateMachine):
             assert len(self.stage.transport.writes) == self.final_writes
 
 
+class CompressedConnectionMachine(ConnectionMachine):
+    """The same, with a client that takes compressed messages."""
+
+    kind = CompressedConnection
+    first_bytes: ClassVar = {b"\x81", b"\xc1"}
+
+    def encoding(self, frame: Frame) -> bytes:
+        return frame.compressed
+
+
 TestConnectionInAnyOrder = ConnectionMachine.TestCase
 TestConnectionInAnyOrder.settings = settings(
     deadline=None, max_examples=150, stateful_step_count=40
+)
+TestCompressedConnectionInAnyOrder = CompressedConnectionMachine.TestCase
+TestCompressedConnectionInAnyOrder.settings = settings(
+    deadline=None, max_examples=50, stateful_step_count=40
 )
 
 

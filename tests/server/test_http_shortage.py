@@ -75,7 +75,7 @@ class Server:
         await receive()
         takeover = scope["extensions"].get("hub.takeover")
         if self.take_over is not None:
-            takeover.prepare()
+            takeover.prepare(compression=True)
             await send({"type": "websocket.accept"})
             self.take_over(takeover)
             return

@@ -10,6 +10,7 @@ import logging
 import socket
 import struct
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ from hub.server.protocol import _plain_request
 from hub.server.waiting import Idle, Pending, Turns
 from hub.web.extensions import InboundBudget
 from tests.support.clients import handshake
+from tests.support.stage import client_frame, inflated
 
 PATH = "/api/system/metrics"
 DEADLINE = 10.0  # seconds; nothing takes nearly as long unless it is broken
@@ -119,10 +121,10 @@ class _HandTimer:
 class Feed:
     """A hub whose clock and samples are the test's."""
 
-    def __init__(self, *, queue: int = 8) -> None:
+    def __init__(self, *, queue: int = 8, compression: bool = True) -> None:
         self.clock = HandClock()
         self.hub = Hub(
-            Settings(queue=queue, stall_timeout=15),
+            Settings(queue=queue, stall_timeout=15, compression=compression),
             metrics=[Metric(name, lambda: 0) for name in ("cpu", "memory", "disk")],
             clock=self.clock,
             collector=IdleCollector(),
@@ -190,6 +192,11 @@ class Client:
         assert data[0] & 0x80
         return WebSocketFrame(Opcode(data[0] & 0x0F), data[start:])
 
+    async def first_byte(self) -> bytes:
+        """Return the first byte of the next frame, which stays there."""
+        await self._need(1)
+        return bytes(self._got[:1])
+
     async def text(self) -> str:
         frame = await self.frame()
         assert frame.opcode is Opcode.TEXT, frame
@@ -248,12 +255,6 @@ class Client:
         data = bytes(self._got[:size])
         del self._got[:size]
         return data
-
-
-def client_frame(
-    opcode: Opcode, data: bytes = b"", *, fin: bool = True, mask: bool = True
-) -> bytes:
-    return WebSocketFrame(opcode, data, fin=fin).serialize(mask=mask)
 
 
 # A real server in the test's own event loop
@@ -401,9 +402,10 @@ async def serving(
     ws: type[asyncio.Protocol],
     *,
     queue: int = 8,
+    compression: bool = True,
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[tuple[Running, Feed]]:
-    feed = Feed(queue=queue)
+    feed = Feed(queue=queue, compression=compression)
     async with running(create_app(hub=feed.hub), ws, **options) as run:
         yield run, feed
 
@@ -948,6 +950,109 @@ def host(feed: Feed, *more: WebSocketRoute) -> Starlette:
             Mount("/monitor", create_app(hub=feed.hub)),
         ]
     )
+
+
+def offering(offer: str) -> str:
+    return f"Sec-WebSocket-Extensions: {offer}\r\n"
+
+
+def answered(head: str) -> list[str]:
+    """Return the answers in the head of a response to what a client has offered."""
+    lines = (line.partition(": ") for line in head.split("\r\n"))
+    return [value for name, _, value in lines if name.lower() == "sec-websocket-extensions"]
+
+
+AGREED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+
+class TestCompression:
+    """What the hub's class does for clients that offer it, whatever uvicorn is told to do."""
+
+    @pytest.mark.parametrize("deflate", [True, False])
+    async def test_a_large_message_comes_compressed_and_a_small_one_as_it_is(
+        self, *, deflate: bool
+    ) -> None:
+        async with serving(BroadcastProtocol, ws_per_message_deflate=deflate) as (run, feed):
+            client, plain = await run.client(), await run.member()
+            head = await client.join(more=offering("permessage-deflate; client_max_window_bits"))
+            assert answered(head) == [AGREED]
+            await until(lambda: feed.subscribers == 2)
+            for disk, first in ((45.3, b"\x81"), (BIG, b"\xc1")):
+                sent = feed.publish(disk)
+                assert await client.first_byte() == first
+                received = await client.frame()
+                data = bytes(received.data)
+                assert (inflated(data) if disk is BIG else data).decode() == sent
+                assert await plain.text() == sent
+                assert len(data) < 1000
+
+    async def test_a_client_of_a_library_reads_what_others_read(
+        self, ws: type[asyncio.Protocol]
+    ) -> None:
+        async with (
+            serving(ws) as (run, feed),
+            connect(run.url + PATH) as offering_it,
+            connect(run.url + PATH, compression=None) as other,
+        ):
+            await until(lambda: feed.subscribers == 2)
+            for disk in (45.3, BIG, 45.4, BIG[:600]):
+                sent = feed.publish(disk)
+                async with asyncio.timeout(DEADLINE):
+                    assert await offering_it.recv() == await other.recv() == sent
+            await offering_it.send("hello " * 50)
+            await (await offering_it.ping())
+            assert feed.subscribers == 2
+
+    async def test_an_operator_may_turn_it_off(self) -> None:
+        async with serving(BroadcastProtocol, compression=False) as (run, feed):
+            client = await run.client()
+            assert answered(await client.join(more=offering("permessage-deflate"))) == []
+            await until(lambda: feed.subscribers == 1)
+            sent = feed.publish(BIG)
+            assert await client.text() == sent
+
+    @pytest.mark.parametrize(
+        "offer",
+        ["", "nonsense", "permessage-deflate; server_max_window_bits=9", "a;=;", '"', "\xff"],
+    )
+    async def test_whoever_offers_what_cannot_be_is_served_without(self, offer: str) -> None:
+        async with serving(BroadcastProtocol, ws_per_message_deflate=False) as (run, feed):
+            client = await run.client()
+            assert answered(await client.join(more=offering(offer))) == []
+            await until(lambda: feed.subscribers == 1)
+            sent = feed.publish(BIG)
+            assert await client.text() == sent
+
+    async def test_several_headers_are_one_list(self) -> None:
+        async with serving(BroadcastProtocol) as (run, _):
+            client = await run.client()
+            head = await client.join(more=offering("another") + offering("permessage-deflate"))
+            assert answered(head) == [AGREED]
+
+    async def test_what_is_replayed_comes_as_it_is(self) -> None:
+        async with serving(BroadcastProtocol) as (run, feed):
+            past = [feed.publish(BIG) for _ in range(3)]
+            client = await run.client()
+            head = await client.join(PATH + "?history=60", offering("permessage-deflate"))
+            assert answered(head) == [AGREED]
+            for sent in past:
+                assert await client.first_byte() == b"\x81"
+                assert await client.text() == sent
+            sent = feed.publish(BIG)
+            assert await client.first_byte() == b"\xc1"
+            assert inflated(bytes((await client.frame()).data)).decode() == sent
+
+    async def test_a_bomb_ends_the_connection_and_harms_no_other(self) -> None:
+        async with serving(BroadcastProtocol) as (run, feed):
+            client, other = await run.client(), await run.member()
+            await client.join(more=offering("permessage-deflate"))
+            compressor = zlib.compressobj(wbits=-15)
+            bomb = compressor.compress(bytes(3_000_000)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            await client.send(client_frame(Opcode.TEXT, bomb[:-4], rsv1=True))
+            assert await client.farewell() == Close(1009, "message too big")
+            await until(lambda: feed.subscribers == 1)
+            sent = feed.publish()
+            assert await other.text() == sent
 
 
 class TestHostEndpoints:

@@ -351,7 +351,7 @@ async def test_a_change_that_breaks_nothing_is_not_worth_a_word(
     altered = changed(monkeypatch, HARMLESS)
     assert altered.compat.incompatibilities() == [HARMLESS.point]
     async with serving(altered.ws) as server:
-        assert await follow(server) == {altered.connection.Connection}
+        assert await follow(server) == {altered.connection.CompressedConnection}
     assert warnings(caplog) == []
 
 
@@ -362,7 +362,7 @@ async def test_a_version_that_is_not_known_does_not_matter(
     monkeypatch.setattr(uvicorn, "__version__", "9.9")
     altered = changed(monkeypatch)
     async with serving(altered.ws, http=http) as server:
-        assert await follow(server) == {altered.connection.Connection}
+        assert await follow(server) == {altered.connection.CompressedConnection}
     assert warnings(caplog) == []
 
 

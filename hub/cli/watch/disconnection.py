@@ -22,6 +22,7 @@ _FINAL_CODES: Final = frozenset(
     reason.code
     for reason in (
         CloseReason.NOT_TEXT,
+        CloseReason.NOT_DEFLATE,
         CloseReason.TOO_MANY_MESSAGES,
         CloseReason.MESSAGE_TOO_BIG,
     )
