@@ -12,7 +12,7 @@ from benchmarks.made_up import Machine, families
 from benchmarks.servers.feed import PATH, announce
 from hub import Hub
 from hub.server.listener import listen
-from hub.server.runner import serve
+from hub.server.runner import ServerOptions, serve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def main() -> int:
     hub = Hub(metrics=families().values(), collector=MadeUpCollector())
     listeners = listen("127.0.0.1", 0, stall_timeout=hub.settings.stall_timeout)
     announce(listeners[0].getsockname()[1])
-    serve(hub, listeners, access_log=False)
+    serve(hub, listeners, ServerOptions())
     return 0
 
 
