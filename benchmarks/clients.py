@@ -145,6 +145,11 @@ class Clients:
                 raise LostClientsError(f"{len(waiting) + len(self._opening)} never connected")
         return time.monotonic() - started
 
+    @property
+    def sockets(self) -> Iterable[socket.socket]:
+        """All that are connected, for whoever reads them instead of `run`."""
+        return self._sockets.values()
+
     def run(self, until: float, *, enough: Callable[[], bool] = lambda: False) -> None:
         """Receive until a Unix time in seconds, or until `enough` is true between two batches."""
         while (left := until - time.time()) > 0 and not enough():

@@ -16,7 +16,7 @@ from websockets.typing import ExtensionName
 
 from hub.feed.deflate import FLUSHED, WINDOW_BITS
 
-__all__ = ["CompressedMessages", "Inflater", "TooLargeError", "is_compressed", "negotiate"]
+__all__ = ["CompressedMessages", "TooLargeError", "inflate", "is_compressed", "negotiate"]
 
 _NAME: Final = "permessage-deflate"
 _ANSWER: Final = f"{_NAME}; server_no_context_takeover; client_no_context_takeover"
@@ -114,34 +114,22 @@ class TooLargeError(Exception):
     """A message is larger than it may be."""
 
 
-class Inflater:
-    """Inflates one message, piece by piece, and never more of it than it may have.
+def inflate(data: bytes, size: int) -> bytes:
+    """Return what a compressed message stands for, and never more of it than it may have.
+
+    What comes behind the end that a client may have written itself is ignored.
 
     Args:
+        data: all of the message: a decompressor that waited for the rest would take 40 KiB.
         size: bytes that the message may have.
+
+    Raises:
+        TooLargeError: it is too much.
+        zlib.error: it is not compressed at all.
     """
-
-    __slots__ = ("_decompressor", "_left")
-
-    def __init__(self, size: int) -> None:
-        self._decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-        self._left = size
-
-    def inflate(self, data: bytes, *, final: bool) -> bytes:
-        """Return what the next piece stands for; of the last one, all that is left.
-
-        What comes behind the end that a client may have written itself is ignored.
-
-        Raises:
-            TooLargeError: it is too much.
-            zlib.error: it is not compressed at all.
-        """
-        if self._decompressor.eof:
-            return b""
-        # One byte more shows that it is too much; a limit of 0 would be none.
-        inflated = self._decompressor.decompress(data + FLUSHED if final else data, self._left + 1)
-        if len(inflated) > self._left:
-            self._left = 0
-            raise TooLargeError
-        self._left -= len(inflated)
-        return inflated
+    decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    # One byte more shows that it is too much; a limit of 0 would be none.
+    inflated = decompressor.decompress(data + FLUSHED, size + 1)
+    if len(inflated) > size:
+        raise TooLargeError
+    return inflated

@@ -9,7 +9,7 @@ from typing import Final
 from websockets.frames import Frame, Opcode
 
 from hub.errors import CloseReason
-from hub.server.deflate import Inflater, TooLargeError, is_compressed
+from hub.server.deflate import TooLargeError, inflate, is_compressed
 from hub.web.extensions import InboundBudget
 
 __all__ = ["Message"]
@@ -24,10 +24,10 @@ class Message:
         first: its first frame.
     """
 
-    __slots__ = ("_inflater", "_text")
+    __slots__ = ("_compressed", "_text")
 
     def __init__(self, first: Frame) -> None:
-        self._inflater = Inflater(InboundBudget.MESSAGE_BYTES) if is_compressed(first) else None
+        self._compressed = b"" if is_compressed(first) else None  # what has come of it
         self._text = _UTF8() if first.opcode is Opcode.TEXT else None
 
     def check(self, frame: Frame) -> CloseReason | None:
@@ -43,7 +43,7 @@ class Message:
         return None
 
     def read(self, frame: Frame) -> bytes:
-        """Return what the next frame says, inflated.
+        """Return what the next frame says; of a compressed message, the last one says it all.
 
         Raises:
             TooLargeError: it becomes more than a message may be.
@@ -51,8 +51,9 @@ class Message:
             UnicodeDecodeError: it is text, and not UTF-8 (RFC 6455, section 8.1).
         """
         data = bytes(frame.data)
-        if self._inflater is not None:
-            data = self._inflater.inflate(data, final=frame.fin)
+        if self._compressed is not None:
+            self._compressed += data  # which the parser bounds
+            data = inflate(self._compressed, InboundBudget.MESSAGE_BYTES) if frame.fin else b""
         if self._text is not None:
             self._text.decode(data, final=frame.fin)
         return data
