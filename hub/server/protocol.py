@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHeaderFormat
-from websockets.headers import parse_subprotocol
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.http11 import Request
 from websockets.protocol import Protocol
 
@@ -21,6 +19,7 @@ from hub.feed.view import View
 from hub.server.connection import CompressedConnection, Connection, FrameLengths
 from hub.server.deflate import negotiate
 from hub.server.listener import limit_kernel_buffers
+from hub.server.opening import Opening, names_subprotocols, read_opening
 from hub.server.uvicorn_compat import Base
 from hub.settings import Settings
 from hub.web.extensions import TAKEOVER_EXTENSION, InboundBudget
@@ -31,14 +30,14 @@ _logger = logging.getLogger("hub")
 
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 "
-_PLAIN_BYTES: Final = 4096
-_PLAIN_LINES: Final = 64
 _EARLY_BYTES: Final = 16 * 1024
 _EXTENSIONS: Final = "Sec-WebSocket-Extensions"
-_PLAIN: Final = re.compile(
-    rb"GET ([!-~]+) HTTP/1\.1((?:\r\n[-!#$%&'*+.^_`|~0-9a-zA-Z]++:[\t -~\x80-\xff]*+)*+)\r\n\r\n"
+_EXTENSIONS_LINE: Final = b"\r\nSec-WebSocket-Extensions: "
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: "
 )
-_BODY: Final = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+_ACCESS: Final = logging.INFO  # of uvicorn's lines about handshakes
 
 
 class TakeoverProtocol(Base):
@@ -58,6 +57,9 @@ class TakeoverProtocol(Base):
     _early = b""  # what the client has said before it has been answered
     _lengths: FrameLengths | None = None
     _prepared = False  # for a takeover, until when the client is not heard
+    _opening: Opening | None = None  # one that the library has not looked at
+    _key = b""  # that answers it
+    _agreed = ""  # the extension that the hub has agreed on
     _compresses = False  # as the client has offered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,9 +73,40 @@ class TakeoverProtocol(Base):
         self.server, self.client = http.server, http.client
         self.scheme = "wss" if http.scheme == "https" else "ws"
 
+    def _begin(self, opening: Opening, key: bytes) -> None:
+        """Start the application as ``handle_connect`` does, where nothing more is to be looked at.
+
+        The library's answer is made only for an application that wants the library's connection.
+        """
+        self._opening, self._key = opening, key
+        self.handshake_initiated = True
+        raw_path, _, query_string = opening.target.partition(b"?")
+        root_path: str = self.root_path
+        extensions: dict[str, object] = {"websocket.http.response": {}, TAKEOVER_EXTENSION: self}
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self.scheme,
+            "server": self.server,
+            "client": self.client,
+            "root_path": root_path,
+            "path": root_path + unquote(raw_path.decode("ascii")),
+            "raw_path": root_path.encode("ascii") + raw_path,
+            "query_string": query_string,
+            "headers": opening.headers,
+            "subprotocols": [],
+            "state": self.app_state.copy(),
+            "extensions": cast("Any", extensions),
+        }
+        self.queue.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def handle_connect(self, event: Request) -> None:
         """Start the application, with the offer in its scope."""
-        if not _names_subprotocols(event.headers):
+        if not names_subprotocols(event.headers):
             self._refuse()
             return
         super().handle_connect(event)
@@ -96,11 +129,16 @@ class TakeoverProtocol(Base):
             self._fail(error)
 
     def _open(self, data: bytes) -> None:
-        request = _plain_request(data)
-        if request is not None:
+        opening = read_opening(data)
+        if opening is not None:
             self.conn.parser = Protocol.parse(self.conn)  # of frames, past the request
             next(self.conn.parser)
-            self.handle_connect(request)
+            is_library_s = self.conn.available_extensions and opening.offers_extensions
+            key = b"" if is_library_s else opening.accept_key()
+            if key:
+                self._begin(opening, key)
+            else:
+                self.handle_connect(opening.request())
             return
         super().data_received(data)
         if not self.handshake_initiated:
@@ -161,11 +199,38 @@ class TakeoverProtocol(Base):
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
         """Send, and take an answer other than accepting for the end of the handshake, too."""
+        if self._key and message["type"] == "websocket.accept" and not self.handshake_complete:
+            if self._prepared and self.writable.is_set() and not self.logger.isEnabledFor(_ACCESS):
+                self._accept(message)
+                return
+            self._make_response()
         await super().send(message)
         if self.close_sent:
             self.handshake_complete = True
         elif self._early and self.handshake_complete and not self._prepared:
             self._hear()
+
+    def _accept(self, message: Any) -> None:  # noqa: ANN401 # as uvicorn's
+        """Answer a handshake that is about to be handed over; see ``send``."""
+        if self.disconnected:
+            raise ClientDisconnected
+        if self.transport.is_closing():
+            return
+        lines = [_SWITCHING, self._key]
+        if self._agreed:
+            lines += [_EXTENSIONS_LINE, self._agreed.encode()]
+        for name, value in (*self.default_headers, *message.get("headers", ())):
+            lines += [b"\r\n", name, b": ", value]
+        self.handshake_complete = True
+        self.transport.write(b"".join((*lines, b"\r\n\r\n")))
+
+    def _make_response(self) -> None:
+        """Have the library answer, whose connection is wanted."""
+        opening, self._key = self._opening, b""
+        assert opening is not None  # noqa: S101 # there was a key in it
+        self.response = self.conn.accept(opening.request())
+        if self._prepared:
+            self._agree(self._agreed)
 
     # What refers to itself is undone, or a crowd's would pile up until the collector looks.
 
@@ -196,14 +261,19 @@ class TakeoverProtocol(Base):
         self._prepared = True
         self.ping_interval = None
         self.conn.max_message_size = InboundBudget.MESSAGE_BYTES
+        self._agreed = (negotiate(self._offers()) if compression else None) or ""
+        self._compresses = bool(self._agreed)
+        if not self._key:
+            self._agree(self._agreed)
+
+    def _agree(self, extension: str) -> None:
+        """Have the library's answer name this extension, if any, and no other."""
         self.conn.extensions = []
         headers = self.response.headers
         if _EXTENSIONS in headers:
             del headers[_EXTENSIONS]
-        answer = negotiate(self._offers()) if compression else None
-        if answer is not None:
-            self._compresses = True
-            headers[_EXTENSIONS] = answer
+        if extension:
+            headers[_EXTENSIONS] = extension
 
     def _offers(self) -> str:
         name = _EXTENSIONS.lower().encode()
@@ -259,38 +329,6 @@ class TakeoverProtocol(Base):
 
         transport.pause_reading()
         self.loop.call_soon(hear)
-
-
-def _plain_request(data: bytes) -> Request | None:
-    """Read an opening request in the form in which uvicorn's HTTP protocols pass it on.
-
-    They have parsed it already, and doing so again line by line is an eighth of the work of a
-    handshake. Returns None for whatever is not plain: that is left to the library's parser.
-    """
-    head = _PLAIN.fullmatch(data) if len(data) <= _PLAIN_BYTES else None
-    if head is None or _BODY.search(data):
-        return None
-    lines = head[2].decode("latin-1").split("\r\n")[1:]
-    if len(lines) > _PLAIN_LINES:
-        return None
-    headers = Headers()
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name] = value.strip(" \t")
-    return Request(head[1].decode("ascii"), headers)
-
-
-def _names_subprotocols(headers: Headers) -> bool:
-    """Say whether subprotocols are named as they have to be (RFC 6455, section 4.1).
-
-    The library would repeat in its answer what is wrong, which may be a token.
-    """
-    try:
-        for value in headers.get_all("Sec-WebSocket-Protocol"):
-            parse_subprotocol(value)
-    except InvalidHeaderFormat:
-        return False
-    return True
 
 
 class _TakenOver:

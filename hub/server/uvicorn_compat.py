@@ -4,8 +4,7 @@ Whether it holds is decided by ``hub.server.trial``, which goes through every po
 here say in the log which of them an installed uvicorn has changed, if the trial has failed.
 
 Not listed is what asyncio prescribes (``connection_made``, ``connection_lost``), nor what would
-come about without it, if later: ``transport`` and ``parser`` of the HTTP protocol, ``disconnected``
-of the other.
+come about without it, if later: ``transport`` and ``parser`` of the HTTP protocol.
 """
 
 from __future__ import annotations
@@ -49,12 +48,18 @@ METHODS: Final = {
 
 ATTRIBUTES: Final = frozenset(
     {
+        "app_state",  # this and the next two go into the scope
+        "asgi_version",
+        "root_path",
         "client",  # address and port, of which the scope gets what stands here
         "close_sent",  # the connection has been refused or closed
         "conn",  # websockets' ServerProtocol
         "connections",  # the server's set, whose members it shuts down with ``shutdown()``
+        "default_headers",  # of every answer
+        "disconnected",  # the client has gone
         "handshake_complete",  # the opening handshake has been answered
         "handshake_initiated",  # the opening handshake has been read
+        "logger",  # of its lines about handshakes
         "loop",
         "ping_interval",  # seconds; None for no keepalive
         "queue",  # the events that the application receives
@@ -63,7 +68,9 @@ ATTRIBUTES: Final = frozenset(
         "scheme",  # ws or wss, of which the scope gets what stands here
         "scope",  # the application's
         "server",  # as ``client``
+        "tasks",  # the server's set of those that run the application
         "transport",
+        "writable",  # set while the transport takes more
     }
 )
 

@@ -12,13 +12,14 @@ from websockets.extensions.permessage_deflate import _extract_parameters
 from websockets.frames import Frame, Opcode
 from websockets.headers import parse_extension
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 from websockets.typing import ExtensionParameter
 
 from hub.feed.deflate import WINDOW_BITS
 from hub.server.connection import FrameLengths
 from hub.server.deflate import TooLargeError, inflate, negotiate
-from hub.server.protocol import _plain_request
+from hub.server.opening import read_opening
 from tests.fuzz.target import Target
 
 __all__ = ["TARGETS"]
@@ -26,9 +27,10 @@ __all__ = ["TARGETS"]
 
 def read_requests(data: bytes) -> None:
     """What the plain reader takes, the library takes, whole, and as the same."""
-    request = _plain_request(data)
-    if request is None:
+    opening = read_opening(data)
+    if opening is None:
         return
+    request = opening.request()
     reader = StreamReader()
     reader.feed_data(data)
     try:
@@ -43,6 +45,10 @@ def read_requests(data: bytes) -> None:
     )
     assert list(request.headers.raw_items()) == list(expected.headers.raw_items())
     assert request.headers == expected.headers
+    if key := opening.accept_key():  # whatever the hub accepts by itself, the library accepts
+        answer = ServerProtocol().accept(expected)
+        assert answer.status_code == 101
+        assert answer.headers["Sec-WebSocket-Accept"] == key.decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ def test_behind_uvicorn_s_own_protocol_its_end_is_not_disturbed(server: Server) 
         server.loop.do(lambda: protocol.connection_made(transport))  # noqa: B023 # at once
         try:
             server.loop.do(lambda: shortage.during(protocol.data_received, handshake(PATH)))  # noqa: B023
-        except MemoryError:
+        except Exception:  # the interpreter may make another one of it
             transport.abort()  # as event loops do
         server.stop()
         for _ in range(3):

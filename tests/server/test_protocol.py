@@ -43,7 +43,7 @@ from hub.server import BroadcastProtocol, trial
 from hub.server.connection import Connection
 from hub.server.http_limits import HandshakeProtocol
 from hub.server.listener import listen
-from hub.server.protocol import _plain_request
+from hub.server.opening import read_opening
 from hub.server.waiting import Idle, Pending, Turns
 from hub.web.extensions import InboundBudget
 from tests.support.clients import handshake
@@ -1226,8 +1226,9 @@ def test_a_request_is_read_as_the_library_reads_it_or_left_to_it(
     method: str, target: str, headers: list[tuple[str, str]]
 ) -> None:
     data = _rebuilt(method, target, headers)
-    request = _plain_request(data)
-    if request is not None:
+    opening = read_opening(data)
+    if opening is not None:
+        request = opening.request()
         expected = _library_request(data)
         assert (request.path, request.method, request.protocol) == (
             expected.path,
@@ -1258,12 +1259,12 @@ def test_a_request_is_read_as_the_library_reads_it_or_left_to_it(
     ],
 )
 def test_a_request_that_is_not_plain_is_left_to_the_library(data: bytes) -> None:
-    assert _plain_request(data) is None
+    assert read_opening(data) is None
 
 
 @pytest.mark.parametrize("control", ["\x01", "\x1b", "\x7f"])
 def test_a_control_character_that_h11_lets_through_is_left_to_the_library(control: str) -> None:
-    assert _plain_request(_rebuilt("GET", "/", [("x", f"a{control}b")])) is None
+    assert read_opening(_rebuilt("GET", "/", [("x", f"a{control}b")])) is None
 
 
 @pytest.fixture(autouse=True)

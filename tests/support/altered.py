@@ -27,8 +27,17 @@ _MODULES: Final = {WEBSOCKET: WS, REQUEST: HTTP, CYCLE: HTTP}
 
 _ATTRIBUTES: Final = {
     WEBSOCKET: (
-        *("client", "close_sent", "conn", "connections", "handshake_complete"),
-        *("handshake_initiated", "loop", "ping_interval", "queue", "read_paused", "response"),
+        *("app_state", "asgi_version", "root_path", "default_headers", "disconnected", "logger"),
+        *("tasks", "writable", "client", "close_sent", "conn", "connections"),
+        *(
+            "handshake_complete",
+            "handshake_initiated",
+            "loop",
+            "ping_interval",
+            "queue",
+            "read_paused",
+            "response",
+        ),
         *("scheme", "scope", "server", "transport"),
     ),
     REQUEST: (
