@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check bench bench-isolation bench-views bench-compression bench-hostile bench-sampling bench-page pictures clean
+.PHONY: help run test test-long check bench bench-isolation bench-views bench-workers bench-compression bench-hostile bench-sampling bench-page pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,12 +43,19 @@ check: $(VENV)/.test ## lint, formatting and types
 
 bench: $(VENV)/.test ## compare the hub with other servers; flags go in ARGS, --record renews benchmarks/results
 	$(BIN)/python -m benchmarks $(ARGS)
+ifeq ($(filter-out --record,$(ARGS)),)
+	$(BIN)/python -m benchmarks.workers --rounds 1 $(ARGS)
+	$(BIN)/python -m benchmarks.compression --rounds 1 $(ARGS)
+endif
 
 bench-isolation: $(VENV)/.test ## measure what stalled clients cost the healthy clients; flags as above
 	$(BIN)/python -m benchmarks.isolation $(ARGS)
 
 bench-views: $(VENV)/.test ## measure what many different views cost; flags as above
 	$(BIN)/python -m benchmarks.views $(ARGS)
+
+bench-workers: $(VENV)/.test ## measure what several workers gain and cost; flags as above
+	$(BIN)/python -m benchmarks.workers $(ARGS)
 
 bench-compression: $(VENV)/.test ## measure what compression costs and saves; flags as above
 	$(BIN)/python -m benchmarks.compression $(ARGS)
