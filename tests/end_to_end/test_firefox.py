@@ -12,7 +12,7 @@ import pytest
 
 from hub import CloseReason, Hub, Settings, create_app
 from tests.end_to_end.test_live_charts import Spiky, TwoWay, corners, heights
-from tests.end_to_end.test_live_page import SCREENSHOTS, made_up_hub
+from tests.end_to_end.test_live_page import MARGINS, SCREENSHOTS, made_up_hub, points
 from tests.end_to_end.test_live_shell import USED, sixty_four
 from tests.support.browser import eventually
 from tests.support.firefox import Firefox, Tab, needs_firefox, start_firefox
@@ -103,11 +103,21 @@ async def keep_picture(tab: Tab, name: str) -> None:
 
 async def test_it_is_live_and_begins_with_the_past(browser: Firefox) -> None:
     async with shown(browser, made_up_hub(cpu=Spiky().collect), seconds=3) as tab:
+        script = """[document.querySelector("#cpu .line-1").getAttribute("d"),
+            performance.now() / 1000, document.querySelector("#cpu svg").clientWidth]"""
+
+        async def past() -> float:
+            """Return how many seconds the line reaches back beyond the page's own life."""
+            drawn, age, width = await tab.evaluate(script)
+            places = points(drawn) or [0.0]
+            return float(60 * (places[-1] - places[0]) / (width - sum(MARGINS)) - age)
+
+        await eventually(past, lambda seconds: seconds > 2)
         drawn = await path(tab)
-        assert len(heights(drawn)) > 25
         assert await share(tab, heights(drawn)[-1]) == pytest.approx(0.1, abs=0.01)
         await moves(tab)
-        assert re.search(r"CPU 10 %", await tab.evaluate("document.title"))
+        title = "document.title"
+        await eventually(lambda: tab.evaluate(title), lambda said: said.endswith("CPU 10 %"))
         await keep_picture(tab, "1280")
 
 
@@ -117,11 +127,14 @@ async def test_a_long_range_has_a_band_up_to_the_highest_values(browser: Firefox
         cpu.spike()
         await moves(tab)
         await tab.point("label[for=range-10m]", click=True)
-        band = await eventually(lambda: path(tab, "#cpu .band-1"), lambda found: "L" in found)
+
+        async def highest() -> float:
+            band = corners(await path(tab, "#cpu .band-1"))
+            return await share(tab, min((y for _, y in band), default=999))
+
+        await eventually(highest, lambda found: found == pytest.approx(0.9, abs=0.01))
         await live(tab)
         assert await tab.evaluate("location.search") == "?range=10m"
-        highest = min(y for _, y in corners(band))
-        assert await share(tab, highest) == pytest.approx(0.9, abs=0.01)
         assert await share(tab, min(heights(await path(tab)))) < 0.85
 
 
