@@ -346,6 +346,16 @@ async def test_scales_end_at_whole_steps(url: str) -> None:
     assert [scale["high"] for scale in scales[:7]] == pytest.approx([1, 0.3, 5, 8, 15, 100, 150])
 
 
+async def test_percentages_of_ten_and_more_have_no_decimals_whatever_is_rounded(url: str) -> None:
+    script = """async (values) => {
+        const { percent } = await import("./static/format.js");
+        return values.map((value) => percent(value));
+    }"""
+    async with open_page(url) as page:
+        found = await page.evaluate(script, [0, 0.04, 9.94, 9.96, 10, 99.6])
+    assert found == ["0 %", "0.0 %", "9.9 %", "10 %", "10 %", "100 %"]
+
+
 # Downward from zero
 
 

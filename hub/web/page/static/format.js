@@ -4,7 +4,7 @@
  */
 
 export const number = (value, scale) => (scale ? even(value, scale.step) : String(+value.toPrecision(3)));
-export const percent = (value, scale) => `${scale ? even(value, scale.step) : value.toFixed(value && value < 10 ? 1 : 0)} %`;
+export const percent = (value, scale) => `${scale ? even(value, scale.step) : value.toFixed(value && value < 9.95 ? 1 : 0)} %`;
 export const celsius = (value, scale) => `${scale ? even(value, scale.step) : Math.round(value)} °C`;
 export const milliseconds = (value, scale) => `${number(value, scale)} ms`;
 export const bytes = (value, scale) => amount(value, scale).join(" ");
