@@ -6,7 +6,9 @@ The series that the rules are tested with are those of a real scrape, with its l
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,7 @@ from prometheus_client.samples import Sample
 
 from tests.support.documents import DOCS, column, named, prose, snippet, table
 from tests.support.exposition import needs_promtool, run_promtool
-from tests.support.servers import ServerProcess, start_hub
+from tests.support.servers import DEADLINE, ServerProcess, start_hub
 
 OPERATING: Final = DOCS / "operating.md"
 RULES: Final = snippet("yaml", "groups:")
@@ -78,17 +80,22 @@ QUIET: Final = {
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[ServerProcess]:
-    with start_hub("--disk-path", "/nowhere") as server:
+    workers = ("--workers", "2") if os.name == "posix" else ()
+    with start_hub("--disk-path", "/nowhere", *workers) as server:
         server.log.wait_for("Error collecting metrics: disk")
         yield server
 
 
 @pytest.fixture(scope="module")
 def scraped(hub: ServerProcess) -> list[Sample]:
-    """Return what a hub tells, of which one metric fails, so that failures are among it."""
+    """Return what a hub of two workers tells, one of whose metrics fails, so that it tells all."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     url = f"http://127.0.0.1:{hub.port}/metrics"
-    text = httpx2.get(url, headers=accept, trust_env=False).text
+    text, end = "", time.monotonic() + DEADLINE
+    # What a worker has been told of all together is a second old.
+    while "hub_metric_failures_total{" not in text and time.monotonic() < end:
+        time.sleep(0.1)
+        text = httpx2.get(url, headers=accept, trust_env=False).text
     return [sample for family in parse(text) for sample in family.samples]  # type: ignore[no-untyped-call]
 
 
