@@ -56,7 +56,8 @@ def test_of_several_workers_the_first_one_knows(pid: int, *, is_first: bool) -> 
 
 
 def test_forked_workers_of_one_command_line_are_several() -> None:
-    commands = dict.fromkeys((21, 22), ("/bin/gunicorn", "-w", "2", "app:app"))
+    command: Sequence[str] = ("/bin/gunicorn", "-w", "2", "app:app")
+    commands = dict.fromkeys((21, 22), command)
     listening: dict[int, set[object]] = {21: {"/run/app.sock"}, 22: {"/run/app.sock"}}
     assert is_first_of_several(FakeFamily(21, commands, listening))
 
