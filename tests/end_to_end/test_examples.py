@@ -119,7 +119,8 @@ def serving(command: str, directory: Path) -> Iterator[httpx2.Client]:
     served = (sys.executable, "-m", module, *arguments, "--port", "0")
     with running(*served, directory=directory) as log:
         found = log.wait_for(r"Uvicorn running on (http://\S+:\d+)")
-        # Of several workers the first process tells the address before any accepts connections.
+        # Where there are several workers, the address is told before any accepts connections.
+        log.wait_for("Application startup complete")
         transport = httpx2.HTTPTransport(retries=5)
         with httpx2.Client(base_url=f"{found[1]}/monitor", transport=transport) as http:
             yield http
