@@ -18,6 +18,7 @@ from hub.feed.accounts import SubscriberStatistics
 from hub.feed.hub import Hub
 from hub.feed.statistics import HubStatistics
 from hub.feed.view import Frame
+from hub.sampling.attached import attach
 from hub.sampling.metric import Metric, OneByOne
 from hub.settings import Settings
 from hub.web.app import create_app
@@ -33,6 +34,7 @@ __all__ = [
     "OneByOne",
     "Settings",
     "SubscriberStatistics",
+    "attach",
     "create_app",
 ]
 

@@ -21,7 +21,7 @@ _PROGRAM: Final = "metrics-hub"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the feed until told to stop, or ``watch`` one; return the exit status.
+    """Serve the feed until told to stop, ``sample`` for others or ``watch`` one; return the status.
 
     0 after a signal to stop, 1 where the address cannot be had, 2 for a bad flag or variable.
     """
@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from hub.cli.watch import watch  # noqa: PLC0415 # a server has no use for what it draws with
 
         return watch(arguments[1:])
+    if arguments[:1] == ["sample"]:
+        from hub.workers.sample import sample  # noqa: PLC0415 # only if asked for
+
+        return sample(arguments[1:])
     parser = _parser()
     try:
         given = vars(parser.parse_args(arguments))
@@ -72,7 +76,8 @@ def _parser() -> Parser:
         prog=_PROGRAM,
         description="Serve this machine's CPU, memory, disk, network and other figures, live.",
         epilog="Every flag is also an environment variable: --stall-timeout is HUB_STALL_TIMEOUT. "
-        f"To show a feed in the terminal: {_PROGRAM} watch --help",
+        f"To show a feed in the terminal: {_PROGRAM} watch --help. To sample for applications "
+        f"that run in several processes: {_PROGRAM} sample --help",
         allow_abbrev=False,
     )
     parser.add_flags(flags())

@@ -24,6 +24,7 @@ from hub.feed.query import COLUMNS, FEED, LATEST
 from hub.sampling.device_metrics import _gpu
 from hub.sampling.metric import Metric
 from hub.web.openapi import openapi
+from hub.workers.sample import sampling_flags
 from tests.support.clients import DEFAULT_MESSAGE, strict_json
 from tests.support.documents import (
     DOCS,
@@ -135,7 +136,7 @@ def test_targets_of_make_that_the_documents_name_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [one for one in commands() if re.match(r"metrics-hub (?!watch)", one)]
+    "command", [one for one in commands() if re.match(r"metrics-hub (?!watch|sample)", one)]
 )
 def test_flags_that_an_example_gives_are_accepted(command: str) -> None:
     parser = Parser(allow_abbrev=False)
@@ -192,6 +193,23 @@ def default(flag: Flag) -> str:
 def test_every_flag_is_there_with_its_default_in_the_order_of_the_help() -> None:
     rows = table(OPERATING, "flag", "default", "meaning")
     assert [row[:2] for row in rows] == [[f"`{one.option}`", default(one)] for one in flags()]
+
+
+@pytest.mark.parametrize(
+    "command", [one for one in commands() if one.startswith("metrics-hub sample ")]
+)
+def test_flags_of_the_sampler_that_an_example_gives_are_accepted(command: str) -> None:
+    parser = Parser(allow_abbrev=False)
+    parser.add_flags(sampling_flags())
+    given = vars(parser.parse_args(command.split()[2:]))
+    assert all(flag.resolve(given[flag.name], {}) is not None for flag in sampling_flags())
+
+
+def test_every_flag_of_the_sampler_is_there_with_its_default() -> None:
+    rows = table(OPERATING, "flag of `sample`", "default", "meaning")
+    assert column(rows) == [one.option for one in sampling_flags()]
+    own = [one for one in sampling_flags() if one.name.startswith("socket")]
+    assert [row[:2] for row in rows[:2]] == [[f"`{one.option}`", default(one)] for one in own]
 
 
 def test_every_flag_of_the_terminal_client_is_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ ALLOWED = {
         "sampling",
         "server",
         "settings",
+        "text",
         "web",
     },
     "server": {"access", "clock", "errors", "feed", "settings", "web"},
@@ -63,6 +64,7 @@ THIRD_PARTY = {
     "limits": {"access.rate_limit"},
     "orjson": {
         "feed.view",
+        "sampling.hello",
         "sampling.schema",
         "sampling.wire",
         "web.columns",

@@ -28,6 +28,7 @@ from hub.feed.view import DEFAULT_METRICS, Frame, View
 from hub.feed.view_limit import ViewLimit
 from hub.sampling.collector import Collector, ThreadCollector
 from hub.sampling.metric import Metric
+from hub.sampling.siblings import SiblingWatch
 from hub.sampling.snapshot import Snapshot
 from hub.sampling.source import LocalSource, SnapshotSource
 from hub.sampling.system import missing_extras, standard_metrics
@@ -53,8 +54,9 @@ class Hub:
         metrics: the families on offer, instead of the standard ones.
         clock: tells and passes the time.
         collector: reads the metrics, instead of threads of the hub's own.
-        source: delivers the snapshots, instead of the hub's own sampler; then there is no
-            collector, and of the metrics only what they are called and how they are shown counts.
+        source: delivers the snapshots, instead of the hub's own sampler, for instance what
+            ``attach`` returns; then there is no collector, and of the metrics that it delivers only
+            what they are called and how they are shown counts.
         view_limit: bounds the views, instead of a limit of this hub's own.
     """
 
@@ -122,6 +124,11 @@ class Hub:
     def catalog(self, *, restricted: bool = False) -> Catalog:
         """Return what may be asked for; ``restricted`` families only with a token."""
         return self._catalog if restricted else self._public
+
+    @property
+    def interval(self) -> float:
+        """See ``SnapshotSink``."""
+        return self.settings.interval
 
     def precisions(self) -> Mapping[str, Rounding]:
         """See ``SnapshotSink``."""
@@ -322,5 +329,8 @@ class Hub:
 
 
 def _local_source(settings: Settings, clock: Clock, collector: Collector | None) -> LocalSource:
-    collector = collector or ThreadCollector.of_interval(settings.interval, clock)
-    return LocalSource(interval=settings.interval, collector=collector, clock=clock)
+    interval, watch = settings.interval, None
+    if collector is None:  # else whoever brings it knows what it does
+        collector = ThreadCollector.of_interval(interval, clock)
+        watch = SiblingWatch(clock)
+    return LocalSource(interval=interval, collector=collector, clock=clock, watch=watch)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["Letter", "Link", "LinkLost"]
+__all__ = ["Letter", "Link", "LinkLost", "UnfitLetter"]
 
 _LONGEST: Final = 2**28
 """Bytes of a letter. A snapshot has some thousand; of very many devices, some hundred thousand."""
@@ -33,10 +33,21 @@ class Letter(IntEnum):
     """Of a worker: what it has done."""
     RETIRE = 6
     """To workers: another one takes over."""
+    HELLO = 7
+    """To hubs of other programs, before all else: see ``Hello``."""
+    STANDING = 8
+    """To hubs of other programs: how the sampler does, see ``Standing``."""
+
+
+_KNOWN: Final = frozenset(Letter)
 
 
 class LinkLost(ConnectionError):
     """The other process has ended, or is about to."""
+
+
+class UnfitLetter(LinkLost):
+    """The other process has sent what it may not; the text says what."""
 
 
 class Link:
@@ -45,16 +56,36 @@ class Link:
     Args:
         reader: of a stream socket.
         writer: of the same.
+        longest: how many bytes a letter that comes may have.
+        is_strict: whether a letter of no known kind ends the link; else it is passed over.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        longest: int = _LONGEST,
+        is_strict: bool = False,
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._longest = longest
+        self._is_strict = is_strict
 
     @classmethod
     async def over(cls, sock: socket.socket) -> Link:
         """Return a link over a connected socket, which is closed with it."""
         return cls(*await asyncio.open_connection(sock=sock))
+
+    @classmethod
+    async def to(cls, path: str) -> Link:
+        """Return a link to whoever listens on a Unix socket.
+
+        Raises:
+            OSError: nobody does, or the caller may not open it.
+        """
+        return cls(*await asyncio.open_unix_connection(path))
 
     def send(self, letter: Letter, body: bytes = b"") -> None:
         """Send a letter; it waits for nothing, and what the other does not take is kept.
@@ -75,26 +106,38 @@ class Link:
         except OSError as error:
             raise LinkLost(str(error)) from None
 
-    async def letters(self) -> AsyncIterator[tuple[Letter, bytes]]:
+    async def letters(self) -> AsyncGenerator[tuple[Letter, bytes], None]:
         """Iterate over the letters that come.
 
         Raises:
             LinkLost: no more come.
+            UnfitLetter: one is too long, or on a strict link of no known kind.
         """
         while True:
             try:
                 header = await self._reader.readexactly(5)
-                length = int.from_bytes(header[:4])
-                if length > _LONGEST:
-                    raise LinkLost(f"a letter of {length} bytes")
-                body = await self._reader.readexactly(length)
-                letter = Letter(header[4])
-            except (OSError, asyncio.IncompleteReadError) as error:
+                body = await self._reader.readexactly(self._length(header))
+            except asyncio.IncompleteReadError:
+                raise LinkLost("the other end has closed the link") from None
+            except UnfitLetter:
+                raise
+            except OSError as error:
                 raise LinkLost(str(error)) from None
-            except ValueError:
-                continue  # of a later version
-            yield letter, body
+            if header[4] in _KNOWN:
+                yield Letter(header[4]), body
+            elif self._is_strict:
+                raise UnfitLetter(f"a letter of the unknown kind {header[4]}")
+
+    def _length(self, header: bytes) -> int:
+        length = int.from_bytes(header[:4])
+        if length > self._longest:
+            raise UnfitLetter(f"a letter of {length} bytes")
+        return length
 
     def close(self) -> None:
-        """Close it; what was sent may be lost."""
+        """Close it once the other has taken what was sent; its end may come before."""
         self._writer.close()
+
+    def abort(self) -> None:
+        """Close it at once, whatever was not taken yet."""
+        self._writer.transport.abort()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Final
 
 import anyio
@@ -13,7 +13,39 @@ from hub.sampling.sampler import SamplerStatistics
 from hub.sampling.source import Demand, SnapshotSink
 from hub.sampling.wire import SnapshotReader, write_demand
 
-__all__ = ["RemoteSource"]
+__all__ = ["DemandTeller", "RemoteSource"]
+
+
+class DemandTeller:
+    """Tells the other end of a link what should be in its snapshots, once for every change.
+
+    Args:
+        link: to the process that samples.
+        demand: says what is wanted.
+        offered: the families that it knows, if it need not hear of others.
+    """
+
+    def __init__(self, link: Link, demand: Demand, offered: Container[str] | None = None) -> None:
+        self._link = link
+        self._demand = demand
+        self._offered = offered
+        self._told = b""  # the last demand that the other end was told
+        self._telling: asyncio.Handle | None = None  # is about to tell it
+
+    def tell_soon(self) -> None:
+        """Tell it in a moment, with whatever else changes until then."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_soon(self.tell)
+
+    def tell(self) -> None:
+        """Tell it now, unless it knows."""
+        self._telling = None
+        wanted = (one.name for one in self._demand() if not one.is_at_rest)
+        offered = self._offered
+        demand = write_demand(name for name in wanted if offered is None or name in offered)
+        if demand != self._told:
+            self._told = demand
+            self._link.send(Letter.DEMAND, demand)
 
 
 class RemoteSource:
@@ -37,10 +69,7 @@ class RemoteSource:
         self._on_lost = on_lost
         self.present: Final = anyio.Event()
         """Set once it has handed over the past."""
-        self._link: Link | None = None  # while it runs
-        self._demand: Demand = tuple  # of the present run
-        self._told = b""  # the last demand that the other end was told
-        self._telling: asyncio.Handle | None = None  # is about to tell it
+        self._teller: DemandTeller | None = None  # while it runs
         self._statistics: SamplerStatistics | None = None
         self._failure = ""
 
@@ -63,21 +92,21 @@ class RemoteSource:
             LinkLost: the other process has ended.
             UnreadableSnapshot: it is of another version.
         """
-        self._demand, self._told = demand, b""
-        self._link = await self._connect()
+        link = await self._connect()
+        teller = self._teller = DemandTeller(link, demand)
         try:
-            self._tell()
-            await self._receive(self._link, sink)
+            teller.tell()
+            await self._receive(link, sink, teller)
         except LinkLost:
             if self._on_lost is None:
                 raise
             self._on_lost()
             await anyio.sleep_forever()
         finally:
-            self._link.close()
-            self._link = None
+            self._teller = None
+            link.close()
 
-    async def _receive(self, link: Link, sink: SnapshotSink) -> None:
+    async def _receive(self, link: Link, sink: SnapshotSink, teller: DemandTeller) -> None:
         reader = SnapshotReader(sink.precisions)
         is_past = True
         async for letter, body in link.letters():
@@ -85,7 +114,7 @@ class RemoteSource:
                 sink.restore((reader.read(body).snapshot,))
             elif letter is Letter.SNAPSHOT:
                 sink.publish(reader.read(body).snapshot)
-                self._tell()  # what was wanted only until a while ago
+                teller.tell()  # what was wanted only until a while ago
             elif letter is Letter.PRESENT:
                 is_past = False
                 self.present.set()
@@ -94,12 +123,5 @@ class RemoteSource:
 
     def demand_changed(self) -> None:
         """See ``SnapshotSource``: the other end learns it before its next tick."""
-        if self._link is not None and self._telling is None:
-            self._telling = asyncio.get_running_loop().call_soon(self._tell)
-
-    def _tell(self) -> None:
-        self._telling = None
-        demand = write_demand(one.name for one in self._demand() if not one.is_at_rest)
-        if self._link is not None and demand != self._told:
-            self._told = demand
-            self._link.send(Letter.DEMAND, demand)
+        if self._teller is not None:
+            self._teller.tell_soon()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,20 +11,15 @@ from typing import Final
 from hub.clock import Clock
 from hub.histogram import Distribution, Histogram
 from hub.sampling.collector import Collector
+from hub.sampling.failure_log import FailureLog
 from hub.sampling.metric import Metric
-from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.snapshot import Snapshot
 from hub.sampling.value import Rounding
-from hub.text import one_line
 
 __all__ = ["Sampler", "SamplerStatistics"]
 
-_logger = logging.getLogger("hub")
-
 _FIRST_SECONDS: Final = 1.0
 """How long at most the first measurement lasts, so that long intervals do not start silent."""
-
-_NAME_LENGTH: Final = 200
-"""Characters of a name in the log: a member may be called anything."""
 
 _BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds, for both histograms."""
@@ -78,7 +72,7 @@ class Sampler:
         self._publish = publish
         self._collector = collector
         self._clock = clock
-        self._log = _FailureLog()
+        self._log = FailureLog()
         self._start: float | None = None  # the monotonic time of the first tick
         self._due = 0  # how many ticks after the first the next one is due
         self._tick: int | None = None  # the last snapshot's tick and number
@@ -170,26 +164,3 @@ def _tick(last: int | None, step: int, due: float) -> int:
     if last is not None and -0.5 <= due - (last + step) < 1.5:
         return last + step
     return math.floor(due)
-
-
-class _FailureLog:
-    """One line when a metric or a member begins to fail and one when it is well again."""
-
-    def __init__(self) -> None:
-        self._failing: dict[str, int] = {}  # for how many ticks, by name
-
-    def note(self, snapshot: Snapshot) -> None:
-        failures = snapshot.failures
-        for name, failure in failures.items():
-            self._fails(name, failure)
-        for name in self._failing.keys() - failures.keys():
-            if name.partition("/")[0] in snapshot.readings:  # else it was not even asked
-                ticks = self._failing.pop(name)
-                text = "Error collecting metrics: %s: works again after %d ticks"
-                _logger.info(text, one_line(name, _NAME_LENGTH), ticks)
-
-    def _fails(self, name: str, failure: Failure) -> None:
-        if name not in self._failing:
-            text = "Error collecting metrics: %s: %s"
-            _logger.error(text, one_line(name, _NAME_LENGTH), failure.cause)
-        self._failing[name] = self._failing.get(name, 0) + 1

@@ -9,6 +9,7 @@ from hub.clock import Clock
 from hub.sampling.collector import Collector
 from hub.sampling.metric import Metric
 from hub.sampling.sampler import Sampler, SamplerStatistics
+from hub.sampling.siblings import SiblingWatch
 from hub.sampling.snapshot import Snapshot
 from hub.sampling.value import Rounding
 
@@ -20,6 +21,11 @@ Demand: TypeAlias = Callable[[], Sequence[Metric]]
 
 class SnapshotSink(Protocol):
     """What takes snapshots: no method blocks or raises."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two snapshots."""
+        ...
 
     def precisions(self) -> Mapping[str, Rounding]:
         """Return how the values of families are rounded, by name; of those that are."""
@@ -69,9 +75,18 @@ class LocalSource:
         interval: seconds between snapshots.
         collector: reads the metrics; it is closed whenever the source ends.
         clock: tells and passes the time.
+        watch: warns if other processes of the same server sample too.
     """
 
-    def __init__(self, *, interval: float, collector: Collector, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        interval: float,
+        collector: Collector,
+        clock: Clock,
+        watch: SiblingWatch | None = None,
+    ) -> None:
+        self._watch = watch
         self._interval = interval
         self._collector = collector
         self._clock = clock
@@ -83,10 +98,14 @@ class LocalSource:
             interval=self._interval, demand=demand, publish=sink.publish,
             collector=self._collector, clock=self._clock,
         )  # fmt: skip
+        if self._watch is not None:
+            self._watch.start()
         try:
             await self._sampler.run()
         finally:
             self._collector.close()
+            if self._watch is not None:
+                self._watch.stop()
 
     def demand_changed(self) -> None:
         """See ``SnapshotSource``: it asks at the next tick anyway."""

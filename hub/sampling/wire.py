@@ -32,8 +32,8 @@ from hub.sampling.snapshot import (
 from hub.sampling.value import Rounding
 
 __all__ = [
-    "VERSION", "Parcel", "SnapshotReader", "UnreadableSnapshot", "read_demand", "write_demand",
-    "write_snapshot",
+    "VERSION", "Parcel", "SnapshotReader", "UnreadableDemand", "UnreadableSnapshot", "read_demand",
+    "write_demand", "write_snapshot",
 ]  # fmt: skip
 
 VERSION: Final = 1
@@ -46,6 +46,10 @@ _T = TypeVar("_T")
 
 class UnreadableSnapshot(ValueError):
     """What came is no snapshot in a form that this version knows; the text says why in one line."""
+
+
+class UnreadableDemand(ValueError):
+    """What came is no list of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,18 @@ def write_demand(names: Iterable[str]) -> bytes:
 
 
 def read_demand(data: bytes) -> frozenset[str]:
-    """Read what ``write_demand`` has written."""
-    return frozenset(orjson.loads(data))
+    """Read what ``write_demand`` has written.
+
+    Raises:
+        UnreadableDemand: it is something else.
+    """
+    try:
+        names = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableDemand(f"a demand that is no JSON: {error}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UnreadableDemand("a demand that is no list of names")
+    return frozenset(names)
 
 
 class SnapshotReader:

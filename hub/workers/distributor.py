@@ -44,7 +44,11 @@ class Distributor:
         return [metric for metric in sampled if metric is not None]
 
     def want(self, link: Link, letter: bytes) -> None:
-        """Take over what a link wants: the body of its ``DEMAND``."""
+        """Take over what a link wants: the body of its ``DEMAND``.
+
+        Raises:
+            UnreadableDemand: it is none.
+        """
         self._wanted = {**self._wanted, link: read_demand(letter)}
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -70,7 +74,11 @@ class Distributor:
                 await self._came.wait()
         finally:
             del self.lost[link]
-            self._wanted = {one: names for one, names in self._wanted.items() if one is not link}
+            self.forget(link)
+
+    def forget(self, link: Link) -> None:
+        """Want nothing any more on behalf of a link."""
+        self._wanted = {one: names for one, names in self._wanted.items() if one is not link}
 
     async def _send_from(self, position: int, link: Link) -> int:
         """Send all from a position on; return the next one."""

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ AUTHORIZED: Final = {"Authorization": f"Bearer {TOKEN}"}
 CURLRC: Final = "fail\nsilent\nshow-error\nnoproxy = *\n"
 SHIM: Final = f'#!/bin/sh\nexec "{sys.executable}" -m hub "$@"\n'
 PORT: Final = ":54112"
+SOCKET: Final = "/run/app/metrics.sock"
 
 RUN: Final = {
     "curl": r"curl ",
@@ -45,6 +46,7 @@ RUN: Final = {
     "watch": r"metrics-hub watch",
     "uvicorn": r"uvicorn ",
     "served": r"metrics-hub --",
+    "sampled": r"metrics-hub sample ",
     "made": r"make (run|test)$",
     "installed": r"(sudo \S+|python3) -m (pip|venv) |(pipx|pip|sudo \S+/pip) install ",
 }
@@ -117,16 +119,34 @@ def serving(command: str, directory: Path) -> Iterator[httpx2.Client]:
     served = (sys.executable, "-m", module, *arguments, "--port", "0")
     with running(*served, directory=directory) as log:
         found = log.wait_for(r"Uvicorn running on (http://\S+:\d+)")
-        with httpx2.Client(base_url=f"{found[1]}/monitor", trust_env=False) as http:
+        # Where there are several workers, the address is told before any accepts connections.
+        log.wait_for("Application startup complete")
+        transport = httpx2.HTTPTransport(retries=5)
+        with httpx2.Client(base_url=f"{found[1]}/monitor", transport=transport) as http:
             yield http
+
+
+@every("sampled")
+def test_a_process_samples_for_others(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    _, *arguments = shlex.split(command.replace(SOCKET, str(path)))
+    with running(sys.executable, "-m", "hub", *arguments, directory=tmp_path) as log:
+        log.wait_for("Sampling for whoever attaches")
+        assert path.is_socket()
 
 
 @every("uvicorn")
 @every_snippet("python", "FastAPI(")
 def test_an_application_serves_the_feed(command: str, example: Snippet, tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(example.text, encoding="utf-8")
+    path = str(tmp_path / "s")
+    text = example.text.replace(SOCKET, path)
+    (tmp_path / "app.py").write_text(text, encoding="utf-8")
     own = re.findall(r'Metric\("(\w+)"(.*)\)', example.text)
-    with serving(command, tmp_path) as http:
+    with ExitStack() as stack:
+        if path in text:
+            sampler = (sys.executable, "-m", "hub", "sample", "--socket", path)
+            stack.enter_context(running(*sampler, directory=tmp_path)).wait_for("Sampling for")
+        http = stack.enter_context(serving(command, tmp_path))
         assert "System metrics" in http.get("/").text
         for name, rest in [("cpu", ""), *own]:
             answer = http.get(f"/api/system/metrics?metrics={name}")
