@@ -18,8 +18,8 @@ _logger = logging.getLogger("hub")
 
 _T = TypeVar("_T")
 
-_AFTER_SECONDS: Final = 5.0
-"""When all workers of a server have started, as a rule."""
+_AFTER_SECONDS: Final = (5.0, 25.0)
+"""When all workers of a server have started, as a rule; and so much later, on a busy machine."""
 
 
 class Family(Protocol):
@@ -104,7 +104,7 @@ def _pattern(command: Sequence[str]) -> Sequence[str]:
 
 
 class SiblingWatch:
-    """Looks once, in a thread of its own, and warns if there are several hubs where one should be.
+    """Looks twice, in a thread of its own, and warns if there are several hubs where one should be.
 
     Args:
         clock: passes the time.
@@ -114,13 +114,14 @@ class SiblingWatch:
     def __init__(self, clock: Clock, family: Callable[[], Family] = SystemFamily) -> None:
         self._clock = clock
         self._family = family
-        self._has_looked = False
+        self._has_warned = False
+        self._waits = list(_AFTER_SECONDS)  # before each look that is left
         self._timer: Timer | None = None  # while it waits
 
     def start(self) -> None:
-        """Look a few seconds from now, unless it has done so before."""
-        if not self._has_looked:
-            self._timer = self._clock.call_later(_AFTER_SECONDS, self._begin)
+        """Look a few seconds from now and once more, unless it has done so before."""
+        if self._waits:
+            self._timer = self._clock.call_later(self._waits[0], self._begin)
 
     def stop(self) -> None:
         """Look no more."""
@@ -128,7 +129,8 @@ class SiblingWatch:
             self._timer.cancel()
 
     def _begin(self) -> None:
-        self._has_looked = True
+        self._waits = self._waits[1:]
+        self.start()
         thread = threading.Thread(target=self.look, name="hub-siblings", daemon=True)
         try:
             thread.start()
@@ -141,7 +143,8 @@ class SiblingWatch:
             is_found = is_first_of_several(self._family())
         except (psutil.Error, OSError, KeyError):  # the system does not tell
             return
-        if is_found:
+        if is_found and not self._has_warned:
+            self._has_warned = True
             text = (
                 "Each of several server processes samples by itself, and limits and totals are "
                 "those of one: run 'metrics-hub sample' and attach them, or use "

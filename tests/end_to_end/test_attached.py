@@ -235,6 +235,8 @@ async def test_one_of_several_workers_that_all_sample_warns(
 ) -> None:
     with ServerProcess(*command) as server:
         await server.logged(started)
+        with suppress(AssertionError):  # on a busy machine it takes longer until all serve
+            await server.logged(WARNING)
         await server.logged(WARNING)
         await anyio.sleep(2.0)  # for the others
         assert server.log.text.count(WARNING) == 1

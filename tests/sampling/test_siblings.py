@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import logging
+import queue
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -92,6 +92,7 @@ def test_it_is_said_once_and_what_to_do(caplog: pytest.LogCaptureFixture) -> Non
     watch = SiblingWatch(FakeClock(), lambda: FakeFamily(11, WORKERS, SERVED))
     with caplog.at_level(logging.WARNING):
         watch.look()
+        watch.look()
     (line,) = caplog.messages
     assert "metrics-hub sample" in line
     assert "metrics-hub --workers" in line
@@ -105,23 +106,25 @@ def test_where_the_system_does_not_tell_nothing_is_said(caplog: pytest.LogCaptur
     assert not caplog.messages
 
 
-async def test_a_hub_looks_some_seconds_after_its_start_and_never_again() -> None:
-    looked = threading.Event()
+async def test_a_hub_looks_twice_after_its_start_and_never_again() -> None:
+    looks = queue.SimpleQueue[float]()
 
     def look() -> FakeFamily:
-        looked.set()
+        looks.put(clock.monotonic())
         return FakeFamily(11, {11: spawned(5)})
 
-    clock = FakeClock()
+    clock = FakeClock(0.0)
     watch = SiblingWatch(clock, look)
     watch.start()
     await clock.advance(4.9)
-    watch.stop()
+    watch.stop()  # and started again
     watch.start()
     await clock.advance(4.9)
-    assert not looked.is_set()
+    assert looks.empty()
     await clock.advance(0.1)
-    assert looked.wait(DEADLINE)
+    assert looks.get(timeout=DEADLINE) == pytest.approx(9.9)
+    await clock.advance(25.0)
+    assert looks.get(timeout=DEADLINE) == pytest.approx(34.9)
     watch.start()
     assert clock.pending == 0
 
