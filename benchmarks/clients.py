@@ -145,10 +145,14 @@ class Clients:
                 raise LostClientsError(f"{len(waiting) + len(self._opening)} never connected")
         return time.monotonic() - started
 
-    @property
-    def sockets(self) -> Iterable[socket.socket]:
-        """All that are connected, for whoever reads them instead of `run`."""
-        return self._sockets.values()
+    def release(self) -> list[socket.socket]:
+        """Return all that are connected, for whoever reads them from now on instead of `run`.
+
+        They wake this process no more: that would be work for whoever sends, under one lock.
+        """
+        for number in self._sockets:
+            self._epoll.unregister(number)
+        return list(self._sockets.values())
 
     def run(self, until: float, *, enough: Callable[[], bool] = lambda: False) -> None:
         """Receive until a Unix time in seconds, or until `enough` is true between two batches."""

@@ -146,8 +146,9 @@ def measure(workers: int, clients: int, ticks: int) -> Found:
         Clients(port, [_PATH]) as crowd,
     ):
         crowd.open(clients, _IN_FLIGHT)
-        readers, processes = Readers(list(crowd.sockets)), Processes(pid)
-        _sleep_behind_tick(crowd)
+        latest = _latest(crowd)
+        readers, processes = Readers(crowd.release()), Processes(pid)
+        time.sleep((latest + _READ_AFTER - time.time()) % 1.0)
         readers.drop()
         before, begun = processes.cpu_seconds(), time.monotonic()
         delays = []
@@ -167,11 +168,10 @@ def measure(workers: int, clients: int, ticks: int) -> Found:
         )
 
 
-def _sleep_behind_tick(crowd: Clients) -> None:
-    """Wait until some time after a tick, when all that it brought has been sent."""
+def _latest(crowd: Clients) -> float:
+    """Return when the latest sample was taken, once all clients have had some."""
     crowd.run(time.time() + 2.5)
-    latest = max(tick.stamp for tick in crowd.ticks.values())
-    time.sleep((latest + _READ_AFTER - time.time()) % 1.0)
+    return max(tick.stamp for tick in crowd.ticks.values())
 
 
 def _spread(port: int, workers: int) -> float:

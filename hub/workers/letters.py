@@ -1,4 +1,4 @@
-"""What a service's processes tell each other of themselves, once a second.
+"""What a service's processes tell each other of themselves, every few seconds.
 
 Such letters are pickled: both ends are processes of one service, of the same version, over a socket
 that nobody else has.
@@ -66,7 +66,7 @@ class Service:
     """What all workers are told of the whole service.
 
     Attributes:
-        figures: of all workers together; None while none has reported.
+        figures: of all workers together; None where there are no new ones.
         sampler: what the sampler has done.
         failure: why there are no new samples, in a few words; "" if there are.
     """

@@ -37,6 +37,8 @@ class SharedService:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
         self._reports = Reports()
+        self._figures_told: Figures | None = None  # the last that all were told
+        self._has_news = False  # whether a worker has reported, or ended, since all were told
         # Both are replaced as a whole, for the thread that samples reads them.
         self._pids: tuple[int, ...] = ()  # the workers' processes
         self._lag = 0.0  # the greatest lag of the workers' event loops of late
@@ -57,6 +59,8 @@ class SharedService:
 
     async def attend(self, worker: WorkerProcess) -> None:
         """Send a worker the past and all that comes, and hear what it says, until it has ended."""
+        # So that its totals are never its own alone, not even at first.
+        worker.link.send(Letter.SERVICE, self._service(self._figures_told))
         async with anyio.create_task_group() as group:
             group.start_soon(self._serve, worker)
             with suppress(LinkLost):
@@ -66,6 +70,7 @@ class SharedService:
         worker.link.close()
         self._reports.end(worker.report)
         worker.report = None
+        self._has_news = True
 
     async def _serve(self, worker: WorkerProcess) -> None:
         with suppress(LinkLost):
@@ -76,23 +81,34 @@ class SharedService:
             self._distributor.want(worker.link, body)
         elif letter is Letter.REPORT:
             worker.report = unpack(body, Report)
+            self._has_news = True
             worker.serves.set()
 
     def tell(self, workers: Collection[WorkerProcess], starts: Mapping[int, int]) -> None:
-        """Tell all workers what they are together.
+        """Tell all workers how the sampler does and, if one has reported, what they are together.
 
         Args:
             workers: those that run; where one replaces another, both.
             starts: how many processes there have been for each number.
         """
         self._pids = tuple(worker.pid for worker in workers)
-        reports = [worker.report for worker in workers if worker.report is not None]
-        self._lag = max((report.hub.recent_lag for report in reports), default=0.0)
-        figures = self._figures(workers, reports, starts)
-        sampler = self._sampler.statistics()
-        body = pack(Service(figures, sampler, self._sampler.failure))
+        figures: Figures | None = None
+        if self._has_news:
+            self._has_news = False
+            figures = self._figures_told = self._merged(workers, starts)
+        body = self._service(figures)
         for worker in workers:
             worker.link.send(Letter.SERVICE, body)
+
+    def _service(self, figures: Figures | None) -> bytes:
+        return pack(Service(figures, self._sampler.statistics(), self._sampler.failure))
+
+    def _merged(
+        self, workers: Collection[WorkerProcess], starts: Mapping[int, int]
+    ) -> Figures | None:
+        reports = [worker.report for worker in workers if worker.report is not None]
+        self._lag = max((report.hub.recent_lag for report in reports), default=0.0)
+        return self._figures(workers, reports, starts)
 
     def _figures(
         self,

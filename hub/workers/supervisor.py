@@ -97,11 +97,11 @@ class Supervisor:
         changed.set()
 
     async def _tell_every_second(self) -> None:
-        due = self._clock.monotonic()
+        due = self._clock.monotonic() + 0.5  # halfway between two ticks, as a rule
         while True:
+            await self._clock.sleep_until(due)
             self._service.tell(list(self._processes), self._starts)
             due += 1.0
-            await self._clock.sleep_until(due)
 
     # Processes
 

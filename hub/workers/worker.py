@@ -26,6 +26,9 @@ __all__ = ["Worker", "end_with_parent"]
 _LAST_SECONDS: Final = 1.5
 """How long a worker may take to end once the process that samples has ended."""
 
+_REPORT_SECONDS: Final = 5
+"""How often it reports: with thousands of clients that takes some milliseconds."""
+
 _HURRY_SECONDS: Final = 0.1
 """How long it then waits before it sends all clients away at once."""
 
@@ -40,6 +43,7 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._link: Link | None = None  # once it is open
+        self._seconds = 0  # for which it has served
         self._figures: Figures | None = None  # the last that it was told of the whole service
         self._source = RemoteSource(self._connect, self._on_letter, self._on_lost)
         limits = WorkerLimits.attach(*setup.limits)
@@ -67,7 +71,7 @@ class Worker:
     def _on_letter(self, letter: Letter, body: bytes) -> None:
         if letter is Letter.SERVICE:
             service = unpack(body, Service)
-            self._figures = service.figures
+            self._figures = service.figures or self._figures
             self._source.note(service.sampler, service.failure)
         elif letter is Letter.RETIRE:
             self._server.retire()
@@ -78,8 +82,10 @@ class Worker:
         asyncio.get_running_loop().call_later(_HURRY_SECONDS, self._server.stop)
 
     def _report(self) -> None:
-        """Tell what it has done; the first time that is also that it serves."""
-        if self._link is not None:
+        """Tell now and then what it has done; the first time that is also that it serves."""
+        is_due = self._seconds % _REPORT_SECONDS == 0
+        self._seconds += 1
+        if is_due and self._link is not None:
             statistics = self._hub.statistics()
             report = Report(statistics, self._admission.statistics(), self._hub.views)
             self._link.send(Letter.REPORT, pack(report))

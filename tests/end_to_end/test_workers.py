@@ -278,7 +278,8 @@ async def test_limits_hold_for_all_workers_together() -> None:
                 except InvalidStatus as error:
                     statuses.append(error.response.status_code)
             assert statuses == [503] * 22
-        await server.has_total(0)
+            mark = server.log.mark
+        await server.logged("Total: 0$", since=mark)
         statuses = []
         for _ in range(MANY):
             try:
@@ -309,8 +310,8 @@ async def test_a_killed_worker_s_places_are_free_again() -> None:
 async def test_log_lines_name_the_worker_and_count_all_clients() -> None:
     with service() as server:
         async with crowd(server, ""):
-            await server.has_total(MANY)
-        await server.has_total(0)
+            await server.logged(f"Total: {MANY}$")
+        await server.logged("Total: 0$")
         named = [line for line in server.log.since(0) if "WS client" in line]
         assert all("[worker 1]" in line or "[worker 2]" in line for line in named)
         assert {line.split("[worker ")[1][0] for line in named} == {"1", "2"}
