@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 
 from hub.clock import Clock
-from hub.sampling.collector import Collector
-from hub.sampling.metric import Metric
 from hub.sampling.sampler import Sampler, SamplerStatistics
-from hub.sampling.snapshot import Failure, Snapshot
+from hub.sampling.snapshot import Failure
 
 __all__ = ["LastingSampler"]
 
@@ -17,33 +14,25 @@ _logger = logging.getLogger("hub")
 
 
 class LastingSampler:
-    """A sampler that begins again an interval after it has failed; ticks until then are missed.
+    """Has a sampler begin again an interval after it has failed; ticks until then are missed.
 
     Args:
-        interval: seconds between ticks.
-        demand: returns the metrics to sample; called at every tick.
-        publish: given every snapshot; must neither block nor raise.
-        collector: reads the metrics.
-        clock: tells and passes the time.
+        sampler: samples.
+        interval: seconds between its ticks.
+        clock: passes the time.
     """
 
-    def __init__(
-        self,
-        *,
-        interval: float,
-        demand: Callable[[], Sequence[Metric]],
-        publish: Callable[[Snapshot], None],
-        collector: Collector,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, sampler: Sampler, interval: float, clock: Clock) -> None:
+        self._sampler = sampler
         self._interval = interval
-        self._publish = publish
         self._clock = clock
-        self._sampler = Sampler(
-            interval=interval, demand=demand, publish=self._take, collector=collector, clock=clock
-        )
-        self.failure = ""
+        self._failure = ""  # why it has failed the last time
+        self._ticks = -1  # how many it had taken by then
+
+    @property
+    def failure(self) -> str:
         """Why there is no new snapshot, in a few words; "" if there is."""
+        return self._failure if self._sampler.statistics().ticks == self._ticks else ""
 
     def statistics(self) -> SamplerStatistics:
         """Return the counters as they are now."""
@@ -56,9 +45,6 @@ class LastingSampler:
                 await self._sampler.run()
             except Exception as error:
                 _logger.exception("Sampling has failed; it begins again")
-                self.failure = f"sampling has failed: {Failure.of(error).cause}"
+                self._failure = f"sampling has failed: {Failure.of(error).cause}"
+                self._ticks = self._sampler.statistics().ticks
             await self._clock.sleep_until(self._clock.monotonic() + self._interval)
-
-    def _take(self, snapshot: Snapshot) -> None:
-        self.failure = ""
-        self._publish(snapshot)

@@ -14,6 +14,7 @@ from hub.sampling.collector import ThreadCollector
 from hub.sampling.link import Letter, LinkLost
 from hub.sampling.metric import Totals
 from hub.sampling.own_process import ProcessTotals, process_totals
+from hub.sampling.sampler import Sampler
 from hub.sampling.system import standard_metrics
 from hub.settings import Settings
 from hub.web.figures import Figures, WorkerFigures
@@ -45,13 +46,14 @@ class SharedService:
         self._metrics = standard_metrics(settings, lambda: self._lag, lambda: self._pids)
         self._history = History(settings.snapshots, settings.history_bytes)
         self._distributor = Distributor(secrets.token_hex(8), self._metrics, self._history)
-        self._sampler = LastingSampler(
+        sampler = Sampler(
             interval=settings.interval,
             demand=self._distributor.demand,
             publish=self._distributor.publish,
             collector=ThreadCollector.of_interval(settings.interval, clock),
             clock=clock,
         )
+        self._sampler = LastingSampler(sampler, settings.interval, clock)
 
     async def sample(self) -> None:
         """Sample until cancelled."""

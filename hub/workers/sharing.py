@@ -17,6 +17,7 @@ from hub.feed.history import History
 from hub.sampling.collector import Collector, ThreadCollector
 from hub.sampling.hello import Hello, Standing, write_hello, write_standing
 from hub.sampling.link import Letter, LinkLost, UnfitLetter
+from hub.sampling.sampler import Sampler
 from hub.sampling.system import standard_metrics
 from hub.sampling.wire import UnreadableDemand
 from hub.settings import Settings
@@ -59,13 +60,14 @@ class SharedSampler:
         self._hello = write_hello(Hello(epoch, settings.interval, names))
         history = History(settings.snapshots, settings.history_bytes)
         self._distributor = Distributor(epoch, metrics, history)
-        self._sampler = LastingSampler(
+        sampler = Sampler(
             interval=settings.interval,
             demand=self._distributor.demand,
             publish=self._distributor.publish,
             collector=collector or ThreadCollector.of_interval(settings.interval, clock),
             clock=clock,
         )
+        self._sampler = LastingSampler(sampler, settings.interval, clock)
 
     async def run(self, listener: socket.socket) -> None:
         """Sample, and serve all that connect to a Unix socket, until cancelled."""

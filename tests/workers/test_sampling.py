@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from hub.sampling.metric import Metric
+from hub.sampling.sampler import Sampler
 from hub.sampling.snapshot import Reading, Snapshot
 from hub.workers.sampling import LastingSampler
 from tests.support.fakes import FakeClock, FakeCollector
@@ -28,7 +29,11 @@ async def test_a_sampler_that_fails_begins_again_and_counts_what_it_missed(
 ) -> None:
     clock, collector, published = FakeClock(), Breaking(), list[Snapshot]()
     sampler = LastingSampler(
-        interval=1.0, demand=list, publish=published.append, collector=collector, clock=clock
+        Sampler(
+            interval=1.0, demand=list, publish=published.append, collector=collector, clock=clock
+        ),
+        1.0,
+        clock,
     )
     task = asyncio.create_task(sampler.run())
     await clock.advance(3.0)
