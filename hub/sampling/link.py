@@ -18,6 +18,10 @@ _LONGEST: Final = 2**28
 """Bytes of a letter. A snapshot has some thousand; of very many devices, some hundred thousand."""
 
 
+_FULL: Final = 2**16
+"""Bytes that wait: what is only news for a moment is not added to more."""
+
+
 class Letter(IntEnum):
     """What a letter is."""
 
@@ -80,10 +84,10 @@ class Link:
 
     @classmethod
     async def to(cls, path: str) -> Link:
-        """Return a link to whoever listens on a Unix socket.
+        """Return a link to the process that listens on a Unix socket.
 
         Raises:
-            OSError: nobody does, or the caller may not open it.
+            OSError: none does, or this one may not open it.
         """
         return cls(*await asyncio.open_unix_connection(path))
 
@@ -94,6 +98,11 @@ class Link:
         """
         if not self._writer.is_closing():
             self._writer.write(b"%b%c%b" % (len(body).to_bytes(4), letter, body))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the other has yet to take much of what was sent."""
+        return self._writer.transport.get_write_buffer_size() > _FULL
 
     async def flush(self) -> None:
         """Wait until the other has taken most of what was sent.

@@ -56,17 +56,21 @@ class RemoteSource:
         on_letter: given what comes beside snapshots.
         on_lost: called when the link is lost; then the source waits to be cancelled. By default it
             fails.
+        on_end: called before the link is closed, to say the last thing over it.
     """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Link]],
         on_letter: Callable[[Letter, bytes], None] = lambda letter, body: None,  # noqa: ARG005
+        *,
         on_lost: Callable[[], None] | None = None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._on_letter = on_letter
         self._on_lost = on_lost
+        self._on_end = on_end
         self.present: Final = anyio.Event()
         """Set once it has handed over the past."""
         self._teller: DemandTeller | None = None  # while it runs
@@ -104,6 +108,7 @@ class RemoteSource:
             await anyio.sleep_forever()
         finally:
             self._teller = None
+            self._on_end()
             link.close()
 
     async def _receive(self, link: Link, sink: SnapshotSink, teller: DemandTeller) -> None:

@@ -60,6 +60,14 @@ each of its hundred or so calls into the system."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+async def _nothing_to_prepare() -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Duties:
     """What a server does beside serving.
@@ -70,9 +78,9 @@ class Duties:
         every_second: called about that often.
     """
 
-    prepare: Callable[[], Awaitable[None]]
-    started: Callable[[], None]
-    every_second: Callable[[], None]
+    prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
+    started: Callable[[], None] = _nothing
+    every_second: Callable[[], None] = _nothing
 
 
 class Server(uvicorn.Server):
@@ -141,7 +149,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send the clients away, then close the listeners and all that is left.
 
-        While clients are sent away the listeners stay open, so that whoever asks is told that the
+        While clients are sent away the listeners stay open, so that callers are told that the
         hub is not ready, unless another process accepts in its place. The rest is done within the
         time of grace.
         """
@@ -153,7 +161,7 @@ class Server(uvicorn.Server):
         _logger.info("Hub stopped")
 
     def retire(self) -> None:
-        """Stop, but leave the listeners to another process: nobody is refused meanwhile."""
+        """Stop, but leave the listeners to another process: no client is refused meanwhile."""
         for server in self.servers:
             server.close()
         self._is_relieved = True
@@ -166,7 +174,7 @@ class Server(uvicorn.Server):
 
     async def _finish_handshakes(self) -> None:
         """Let those in whose connection was accepted before, if they are not too slow."""
-        quiet = 0  # turns of the event loop in which nobody owed a request
+        quiet = 0  # turns of the event loop in which no client owed a request
         with anyio.move_on_after(_HANDSHAKE_SECONDS):
             while quiet < _HANDSHAKE_TURNS:
                 quiet = 0 if len(self._pending) else quiet + 1
@@ -211,13 +219,9 @@ def serve(hub: Hub, listeners: Sequence[socket.socket], options: ServerOptions) 
         listeners: sockets of ``hub.server.listener``.
         options: how.
     """
-    duties = Duties(_nothing_to_prepare, lambda: announce(listeners), lambda: None)
+    duties = Duties(started=lambda: announce(listeners))
     tune_process()
     make_server(hub, create_app(hub=hub), options, duties).run(sockets=list(listeners))
-
-
-async def _nothing_to_prepare() -> None:
-    pass
 
 
 def announce(listeners: Iterable[socket.socket]) -> None:

@@ -43,7 +43,7 @@ def _listeners(count: int, host: str, port: int, stall_timeout: float) -> list[l
     """Open the sockets of each worker: on Linux its own, elsewhere the same for all.
 
     Only Linux shares new connections out evenly among sockets of the same address. Elsewhere
-    whoever is quicker takes them.
+    the quickest takes them.
     """
     is_even = sys.platform == "linux"
     first = listen(host, port, stall_timeout=stall_timeout, shared=is_even)

@@ -1,7 +1,7 @@
 """What a service's processes tell each other of themselves, every few seconds.
 
 Such letters are pickled: both ends are processes of one service, of the same version, over a socket
-that nobody else has.
+that no other process has.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _LOG: Final = ("log_format", "log_level")
 
 
 def sample(arguments: Sequence[str]) -> int:
-    """Sample for whoever attaches, until SIGTERM or SIGINT; return the exit status.
+    """Sample for hubs that attach, until SIGTERM or SIGINT; return the exit status.
 
     0 after a signal to stop, 1 where the socket cannot be had, 2 for a bad flag or variable.
     """
@@ -71,7 +71,7 @@ async def _run(sampler: SharedSampler, listener: socket.socket, path: Path) -> N
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(sampler.run, listener)
-            _logger.info("Sampling for whoever attaches to %s (Press CTRL+C to quit)", path)
+            _logger.info("Sampling for hubs that attach to %s (Press CTRL+C to quit)", path)
             await anext(signals)
             group.cancel_scope.cancel()
     _logger.info("Sampling stopped")

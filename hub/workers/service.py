@@ -92,6 +92,8 @@ class SharedService:
         Args:
             workers: those that run; where one replaces another, both.
             starts: how many processes there have been for each number.
+
+        One that takes nothing is told once it does again.
         """
         self._pids = tuple(worker.pid for worker in workers)
         figures: Figures | None = None
@@ -100,7 +102,8 @@ class SharedService:
             figures = self._figures_told = self._merged(workers, starts)
         body = self._service(figures)
         for worker in workers:
-            worker.link.send(Letter.SERVICE, body)
+            if not worker.link.is_full:
+                worker.link.send(Letter.SERVICE, body)
 
     def _service(self, figures: Figures | None) -> bytes:
         return pack(Service(figures, self._sampler.statistics(), self._sampler.failure))

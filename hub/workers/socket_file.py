@@ -28,7 +28,7 @@ def listening(path: Path, mode: int) -> Iterator[socket.socket]:
         mode: who may connect, as of a file.
 
     Raises:
-        OSError: somebody listens there, there is something else, or it cannot be made.
+        OSError: another process listens there, there is something else, or it cannot be made.
     """
     _check_free(path)
     draft = path.with_name(f".{os.getpid()}")
@@ -54,7 +54,7 @@ def listening(path: Path, mode: int) -> Iterator[socket.socket]:
 
 
 def _check_free(path: Path) -> None:
-    """Raise OSError unless there is nothing at a path, or a socket that nobody listens at."""
+    """Raise OSError unless there is nothing at a path, or a socket at which no process listens."""
     try:
         found = path.lstat()
     except FileNotFoundError:

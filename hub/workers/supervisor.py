@@ -42,8 +42,8 @@ class Supervisor:
 
     Args:
         setup: what each worker is told, but for its number and descriptors.
-        listeners: the sockets of each worker, which outlive it: whoever connects while there is
-            no process waits for the next one.
+        listeners: the sockets of each worker, which outlive it: clients that connect while there
+            is no process wait for the next one.
         clock: tells and passes the time.
     """
 
@@ -178,6 +178,7 @@ class Supervisor:
         with anyio.move_on_after(seconds):
             await worker.ended.wait()
         worker.tell(signal.SIGKILL)
+        await worker.ended.wait()
 
     def _end(self, worker: WorkerProcess) -> None:
         worker.is_leaving = True
@@ -216,6 +217,7 @@ class Supervisor:
             if not self._is_stopping:
                 await self._replace(number)
         self._is_replacing = False
+        _logger.info("Replacing workers has ended")
 
     async def _replace(self, number: int) -> None:
         """Have a new process take over from a worker's, and see the old one off."""
@@ -225,12 +227,14 @@ class Supervisor:
         with anyio.move_on_after(_START_SECONDS):
             while not (new.serves.is_set() or new.ended.is_set()):
                 await self._changed.wait()
-        if self._is_stopping or new.ended.is_set() or not new.serves.is_set():
+        is_unfit = self._is_stopping or new.ended.is_set() or not new.serves.is_set()
+        if is_unfit:
             _logger.error("Worker %d is not replaced, for the new one does not serve", number)
+        if is_unfit or old.ended.is_set():  # the latter by itself: its place has been taken
             self._end(new)
             await self._gone(new, self._patience)
-            return
-        self._group.start_soon(self._keep, number, new)
-        old.is_leaving = True
-        old.link.send(Letter.RETIRE)
-        await self._gone(old, self._patience)
+        else:
+            self._group.start_soon(self._keep, number, new)
+            old.is_leaving = True
+            old.link.send(Letter.RETIRE)
+            await self._gone(old, self._patience)

@@ -45,13 +45,15 @@ class Worker:
         self._link: Link | None = None  # once it is open
         self._seconds = 0  # for which it has served
         self._figures: Figures | None = None  # the last that it was told of the whole service
-        self._source = RemoteSource(self._connect, self._on_letter, self._on_lost)
+        self._source = RemoteSource(
+            self._connect, self._on_letter, on_lost=self._on_lost, on_end=self._report
+        )
         limits = WorkerLimits.attach(*setup.limits)
         view_limit = ViewLimit(setup.settings.views, limits.views)
         self._hub = Hub(setup.settings, source=self._source, view_limit=view_limit)
         app = create_app(hub=self._hub, figures=lambda: self._figures, shared=limits)
         self._admission: Admission = app.state.admission
-        duties = Duties(self._prepare, lambda: None, self._report)
+        duties = Duties(prepare=self._prepare, every_second=self._count_second)
         self._server = make_server(self._hub, app, setup.options, duties)
 
     def run(self) -> None:
@@ -64,7 +66,7 @@ class Worker:
         return self._link
 
     async def _prepare(self) -> None:
-        """Wait for the past: whoever asks for it gets the same from all workers."""
+        """Wait for the past: clients that ask for it get the same from all workers."""
         self._hub.start()
         await self._source.present.wait()
 
@@ -81,11 +83,15 @@ class Worker:
         self._server.stop()
         asyncio.get_running_loop().call_later(_HURRY_SECONDS, self._server.stop)
 
-    def _report(self) -> None:
-        """Tell now and then what it has done; the first time that is also that it serves."""
-        is_due = self._seconds % _REPORT_SECONDS == 0
+    def _count_second(self) -> None:
+        """Report now and then; the first time that also tells that it serves."""
+        if self._seconds % _REPORT_SECONDS == 0:
+            self._report()
         self._seconds += 1
-        if is_due and self._link is not None:
+
+    def _report(self) -> None:
+        """Tell what it has done."""
+        if self._link is not None:
             statistics = self._hub.statistics()
             report = Report(statistics, self._admission.statistics(), self._hub.views)
             self._link.send(Letter.REPORT, pack(report))

@@ -41,7 +41,7 @@ SILENCE: Final = 8.0
 def sampler(path: Path, *flags: str, interval: str = "0.1") -> Iterator[ServerProcess]:
     arguments = ("--socket", str(path), "--interval", interval, *flags)
     with ServerProcess("hub", "sample", *arguments) as server:
-        server.log.wait_for("Sampling for whoever attaches to ")
+        server.log.wait_for("Sampling for hubs that attach to ")
         yield server
     server.assert_tidy()
 
@@ -154,7 +154,7 @@ async def test_a_restarted_sampler_goes_on_and_no_client_notices_more_than_a_pau
             assert refused.status_code == 503
             assert path.exists()  # a dead process's
             with sampler(path):
-                # Whoever goes on at all has the same numbers for the same time.
+                # Workers that go on at all have the same numbers for the same time.
                 seen = [await through(one, server, mark) for one in clients]
                 await readiness(server, "ready\n")
                 lines = server.log.since(mark)

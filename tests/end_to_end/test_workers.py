@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ pytestmark = [
 ]
 
 WORKERS: Final = 2
-MANY: Final = 12
+MANY: Final = 20
 """Connections of which hardly ever all meet the same worker."""
 
 
@@ -56,10 +57,12 @@ async def figures(server: ServerProcess) -> dict[str, float]:
 
 
 async def wait_until(look: Any, wanted: Any) -> Any:  # noqa: ANN401 # what is looked at
-    with anyio.fail_after(DEADLINE):
+    found = None
+    with anyio.move_on_after(DEADLINE):
         while not wanted(found := await look()):  # noqa: ASYNC110 # nothing tells of it
             await anyio.sleep(0.05)
-    return found
+        return found
+    raise AssertionError(f"it stayed at {found!r}")
 
 
 @asynccontextmanager
@@ -67,7 +70,9 @@ async def crowd(
     server: ServerProcess, query: str, count: int = MANY
 ) -> AsyncIterator[list[ClientConnection]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(client(server.url(query))) for _ in range(count)]
+        # Those that have not read all do not see the answer to their farewell.
+        clients = [connect(server.url(query), proxy=None, close_timeout=0) for _ in range(count)]
+        yield [await stack.enter_async_context(one) for one in clients]
 
 
 async def worker_of(server: ServerProcess, websocket: ClientConnection) -> psutil.Process:
@@ -128,41 +133,63 @@ async def replaced(server: ServerProcess, number: signal.Signals) -> psutil.Proc
     return left
 
 
-async def follow(server: ServerProcess, seconds: float) -> list[int]:
-    """Follow the feed as a client should that reconnects; return the numbers of its messages."""
-    numbers: list[int] = []
-    since = ""
-    with anyio.move_on_after(seconds):
+class Follower:
+    """Follows the feed as a client should that reconnects."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+        self.numbers: list[int] = []  # of all messages
+        self.connections = 0  # how many it has had
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        since = ""
         while True:
             try:
-                async with connect(server.url(f"?seq=true{since}"), proxy=None) as websocket:
+                url = self._server.url(f"?seq=true{since}")
+                async with connect(url, proxy=None) as websocket:
+                    self.connections += 1
                     async for text in websocket:
                         message = orjson.loads(text)
-                        numbers.append(message["seq"])
+                        self.numbers.append(message["seq"])
                         since = f"&since={message['timestamp']}"
             except (OSError, ConnectionClosed):
                 await anyio.sleep(0.05)
-    return numbers
+
+
+async def further(followers: Sequence[Follower], count: int) -> None:
+    """Wait until each has had so many more messages."""
+    before = [len(one.numbers) for one in followers]
+
+    async def look() -> int:
+        return min(len(one.numbers) - had for one, had in zip(followers, before, strict=True))
+
+    await wait_until(look, lambda found: found >= count)
 
 
 async def test_when_a_worker_is_killed_the_others_miss_nothing_and_its_clients_come_back() -> None:
     with service() as server:
         async with crowd(server, "?seq=true") as clients:
             homes = [(await worker_of(server, one)).pid for one in clients]
-            followers = [asyncio.create_task(follow(server, 6.0)) for _ in range(6)]
-            await anyio.sleep(0.5)
-            killed = workers(server)[0].pid
-            left = await replaced(server, signal.SIGKILL)
+            followers = [Follower(server) for _ in range(MANY)]
+            async with anyio.create_task_group() as group:
+                for one in followers:
+                    group.start_soon(one.run)
+                await further(followers, 3)
+                killed = workers(server)[0].pid
+                left = await replaced(server, signal.SIGKILL)
+                await further(followers, 10)
+                group.cancel_scope.cancel()
             staying = [one for one, home in zip(clients, homes, strict=True) if home == left.pid]
             assert staying
             assert killed in homes
-            found = await asyncio.gather(*followers)
-            # Later than those: a busy machine misses ticks, and whoever stays shows which.
+            found = [one.numbers for one in followers]
+            assert any(one.connections > 1 for one in followers), "none has met the killed one"
+            # Later than those: a busy machine misses ticks, and clients that stay show which.
             seen = [await numbers_until(one, max(map(max, found))) for one in staying]
-        assert all(one == seen[0] for one in seen)
-        for numbers in found:
-            assert len(numbers) > 10
-            assert numbers == [one for one in seen[0] if numbers[0] <= one <= numbers[-1]]
+        for numbers in (*found, *seen):
+            wanted = [one for one in seen[0] if numbers[0] <= one <= numbers[-1]]
+            assert [one for one in numbers if one >= seen[0][0]] == wanted
         assert restarts(server) == 1
 
 
@@ -238,10 +265,10 @@ async def test_sigusr2_replaces_all_workers_without_refusing_a_connection() -> N
     with service() as server:
         before = {one.pid for one in workers(server)}
         refused: list[BaseException] = []
-        done = anyio.Event()
+        served = [0]
 
         async def knock() -> None:
-            while not done.is_set():
+            while True:
                 try:
                     async with connect(server.url(), proxy=None) as websocket:
                         await websocket.recv()
@@ -252,19 +279,58 @@ async def test_sigusr2_replaces_all_workers_without_refusing_a_connection() -> N
                         or error.rcvd.code != 1012
                     ):
                         refused.append(error)
+                served[0] += 1
 
         async def look() -> set[int]:
             return {one.pid for one in workers(server)}
+
+        async def count() -> int:
+            return served[0]
 
         async with anyio.create_task_group() as group:
             for _ in range(4):
                 group.start_soon(knock)
             server.process.send_signal(signal.SIGUSR2)
             await wait_until(look, lambda pids: len(pids) == WORKERS and not pids & before)
-            await anyio.sleep(0.5)
-            done.set()
+            so_far = served[0]
+            await wait_until(count, lambda found: found >= so_far + MANY)
+            group.cancel_scope.cancel()
         assert not refused
         assert restarts(server) == 0
+
+
+async def test_what_a_replaced_worker_has_done_is_not_forgotten() -> None:
+    with service() as server:
+        mark = server.log.mark
+        async with crowd(server, "") as clients:
+            server.process.send_signal(signal.SIGUSR2)
+            assert {await close_code(one) for one in clients} == {1012}
+        await wait_until(
+            lambda: figures(server),
+            lambda found: found["hub_clients_closed_total{reason=restart}"] == MANY,
+        )
+        assert sum("serves again" in line for line in server.log.since(mark)) == WORKERS
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+async def test_a_worker_that_dies_while_all_are_replaced_has_one_successor(delay: float) -> None:
+    with service() as server:
+        before = {one.pid for one in workers(server)}
+        first = workers(server)[0]
+        server.process.send_signal(signal.SIGUSR2)
+        await anyio.sleep(delay)
+        first.kill()
+
+        async def look() -> set[int]:
+            return {one.pid for one in workers(server)}
+
+        await server.logged("Replacing workers has ended")
+        await wait_until(look, lambda pids: len(pids) == WORKERS and not pids & before)
+        mark = server.log.mark
+        server.process.send_signal(signal.SIGUSR2)  # and it goes on as ever
+        await server.logged("Replacing workers has ended", since=mark)
+        await wait_until(look, lambda pids: len(pids) == WORKERS)
+        assert await server.stopped() == 0
 
 
 async def test_limits_hold_for_all_workers_together() -> None:
@@ -330,3 +396,8 @@ def test_a_number_of_workers_breaks_its_rule_in_one_line(text: str) -> None:
 def test_one_worker_is_a_single_process_without_any_of_this() -> None:
     with start_hub("--workers", "1") as server:
         assert not workers(server)
+    code = "import hub.__main__, sys; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 # our own
+    wanted = ("hub.workers", "hub.access.segment", "hub.access.shared_limits")
+    assert not [one for one in loaded.stdout.split() if one.startswith(wanted)]

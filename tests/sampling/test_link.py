@@ -75,3 +75,13 @@ async def test_a_letter_beyond_all_measure_ends_the_link() -> None:
     here.close()
     link.close()
     await settle()
+
+
+async def test_a_link_is_full_while_the_other_end_takes_nothing() -> None:
+    async with pair() as (here, there):
+        assert not here.is_full
+        here.send(Letter.SNAPSHOT, bytes(2**20))
+        assert here.is_full
+        await anext(there.letters())
+        await here.flush()
+        assert not here.is_full

@@ -135,7 +135,7 @@ async def test_a_source_ends_with_what_it_cannot_read() -> None:
         await run_until_it_ends(b'{"v":9}')
 
 
-async def test_whoever_wants_to_know_of_a_lost_link_is_told() -> None:
+async def test_an_owner_that_wants_to_know_of_a_lost_link_is_told() -> None:
     here, there = socket.socketpair()
     there.close()
     lost = asyncio.Event()

@@ -63,7 +63,7 @@ async def test_a_link_gets_the_past_and_then_all_that_comes() -> None:
     task.cancel()
 
 
-async def test_a_slow_link_waits_in_the_past_and_holds_nobody_up() -> None:
+async def test_a_slow_link_waits_in_the_past_and_holds_no_other_up() -> None:
     made, slow, quick = distributor(1, 2, capacity=3), FakeLink(), FakeLink()
     slow.open.clear()
     tasks = [asyncio.create_task(made.serve(one)) for one in (slow, quick)]

@@ -161,7 +161,7 @@ async def test_one_that_says_nothing_is_closed(
         other.abort()
 
 
-async def test_one_that_takes_nothing_is_closed_and_holds_nobody_up(
+async def test_one_that_takes_nothing_is_closed_and_holds_no_other_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with service(tmp_path / "s") as made:

@@ -35,7 +35,7 @@ def test_what_a_dead_process_has_left_is_replaced(tmp_path: Path) -> None:
         connect(path)
 
 
-def test_a_socket_at_which_somebody_listens_is_left_alone(tmp_path: Path) -> None:
+def test_a_socket_at_which_another_process_listens_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with listening(path, 0o600):
         with pytest.raises(OSError, match="in use") as refused, listening(path, 0o600):
