@@ -146,9 +146,9 @@ class Clients:
         return time.monotonic() - started
 
     def release(self) -> list[socket.socket]:
-        """Return all that are connected, for whoever reads them from now on instead of `run`.
+        """Return all that are connected, for a caller that reads them from now on instead of `run`.
 
-        They wake this process no more: that would be work for whoever sends, under one lock.
+        They wake this process no more: that would be work for the senders, under one lock.
         """
         for number in self._sockets:
             self._epoll.unregister(number)

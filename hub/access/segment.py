@@ -56,7 +56,7 @@ class Layout:
         parts: how many there are, one for each worker.
         table: slots of a table, a power of two.
         views: views of which a worker can tell the others that they are live.
-        windows: windows in which a worker counts how often somebody comes, a power of two.
+        windows: windows in which a worker counts how often clients come, a power of two.
     """
 
     parts: int
@@ -174,7 +174,7 @@ class Segment:
     def clear(self, index: int) -> None:
         """Forget what the clients of a worker had that has ended.
 
-        How often somebody came to it is kept: that stays true, and is over by itself.
+        How often clients came to it is kept: that stays true, and is over by itself.
 
         Raises:
             IndexError: there is no such part.

@@ -30,7 +30,7 @@ class SharedLimits:
     """What the parent of worker processes makes for them, and clears after them.
 
     The workers see each other's counts without waiting for one another. Where several admit
-    somebody at the same moment, a limit may be exceeded by as many as there are other workers.
+    clients at the same moment, a limit may be exceeded by as many as there are other workers.
 
     Args:
         segment: the memory.

@@ -30,9 +30,11 @@ class _Table:
     Args:
         parts: the tables of all workers.
         index: which is this worker's, and is empty.
+        hashed: returns a word for a text, alike in all workers.
     """
 
-    def __init__(self, parts: Sequence[memoryview], index: int) -> None:
+    def __init__(self, parts: Sequence[memoryview], index: int, hashed: Hash) -> None:
+        self._hashed = hashed
         self._own = parts[index]
         self._parts = parts
         self._others = [part for number, part in enumerate(parts) if number != index]
@@ -73,7 +75,7 @@ class _Table:
         """Write a pair into its slot, or into a free one if there may be more.
 
         Else the others do not know of it, and their limits may be exceeded by it: so there is an
-        end to the memory, whoever comes.
+        end to the memory, whichever clients come.
         """
         if not self._own[at]:
             if not self._room:
@@ -103,10 +105,6 @@ class SharedCounts(_Table):
         hashed: returns a word for a key, alike in all workers.
     """
 
-    def __init__(self, parts: Sequence[memoryview], index: int, hashed: Hash) -> None:
-        super().__init__(parts, index)
-        self._hashed = hashed
-
     def elsewhere(self, key: str) -> int:
         """Return how often the other workers have a key, taken together."""
         mark = _mark(self._hashed(key))
@@ -130,10 +128,6 @@ class SharedSets(_Table):
         index: which is this worker's, and is empty.
         hashed: returns a word for a text, alike in all workers.
     """
-
-    def __init__(self, parts: Sequence[memoryview], index: int, hashed: Hash) -> None:
-        super().__init__(parts, index)
-        self._hashed = hashed
 
     def fits(self, key: str, member: Hashable, most: int) -> bool:
         """Say whether at most so many members belong to a key once this one does too.

@@ -330,7 +330,7 @@ class Hub:
 
 def _local_source(settings: Settings, clock: Clock, collector: Collector | None) -> LocalSource:
     interval, watch = settings.interval, None
-    if collector is None:  # else whoever brings it knows what it does
+    if collector is None:  # else the application that brings it knows what it does
         collector = ThreadCollector.of_interval(interval, clock)
         watch = SiblingWatch(clock)
     return LocalSource(interval=interval, collector=collector, clock=clock, watch=watch)

@@ -212,7 +212,7 @@ class AttachedSource:
     def _catch_up(self, sink: SnapshotSink, missed: list[Snapshot]) -> None:
         """Hand over what was taken while there was no link, and note that there is one again.
 
-        Whoever has waited meanwhile gets what was missed, unless it is very much.
+        Subscribers that have waited meanwhile get what was missed, unless it is very much.
         """
         sink.restore(missed[:-_MOST_MISSED])
         for snapshot in missed[-_MOST_MISSED:]:

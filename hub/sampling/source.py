@@ -1,4 +1,4 @@
-"""Where a hub's snapshots come from: this machine, or whoever samples in its place."""
+"""Where a hub's snapshots come from: this machine, or another process that samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SnapshotSink(Protocol):
         ...
 
     def restore(self, past: Iterable[Snapshot]) -> None:
-        """Take what was sampled before, oldest first, without telling anybody of it."""
+        """Take what was sampled before, oldest first, without handing it out."""
         ...
 
     def publish(self, snapshot: Snapshot) -> None:

@@ -91,7 +91,7 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=60))
-def test_whoever_comes_or_goes_all_workers_decide_as_one_process_alone(
+def test_whichever_clients_come_or_go_all_workers_decide_as_one_process_alone(
     steps: list[tuple[Any, ...]],
 ) -> None:
     with service(WORKERS, max_clients=7) as made:

@@ -131,7 +131,7 @@ def test_a_process_samples_for_others(command: str, tmp_path: Path) -> None:
     path = tmp_path / "s"
     _, *arguments = shlex.split(command.replace(SOCKET, str(path)))
     with running(sys.executable, "-m", "hub", *arguments, directory=tmp_path) as log:
-        log.wait_for("Sampling for whoever attaches")
+        log.wait_for("Sampling for hubs that attach")
         assert path.is_socket()
 
 

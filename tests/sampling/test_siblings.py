@@ -75,7 +75,7 @@ def test_forked_workers_of_one_command_line_are_several() -> None:
             id="a pool, or servers at addresses of their own",
         ),
         pytest.param(FakeFamily(11, WORKERS, {11: {HERE}}), id="those that have ended"),
-        pytest.param(FakeFamily(11, WORKERS, {11: set(), 12: {HERE}}), id="serving nobody"),
+        pytest.param(FakeFamily(11, WORKERS, {11: set(), 12: {HERE}}), id="serving no client"),
     ],
 )
 def test_what_is_no_server_of_several_workers_is_none(family: FakeFamily) -> None:

@@ -77,7 +77,7 @@ class TestOutbound:
         assert CompressedConnection.__basicsize__ == Connection.__basicsize__
         assert CompressedConnection.__dictoffset__ == 0
 
-    def test_messages_of_nothing_are_compressed_by_nobody(self, stage: Stage) -> None:
+    def test_an_empty_message_goes_plain(self, stage: Stage) -> None:
         stage.loop.do(lambda: stage.connection.offer(Frame(b"")))
         assert stage.wire == b"\x81\x00"
 

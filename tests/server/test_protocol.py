@@ -1015,7 +1015,7 @@ class TestCompression:
         "offer",
         ["", "nonsense", "permessage-deflate; server_max_window_bits=9", "a;=;", '"', "\xff"],
     )
-    async def test_whoever_offers_what_cannot_be_is_served_without(self, offer: str) -> None:
+    async def test_a_client_that_offers_what_cannot_be_is_served_without(self, offer: str) -> None:
         async with serving(BroadcastProtocol, ws_per_message_deflate=False) as (run, feed):
             client = await run.client()
             assert answered(await client.join(more=offering(offer))) == []
