@@ -36,7 +36,6 @@ class SharedService:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._clock = clock
         self._reports = Reports()
         self._figures_told: Figures | None = None  # the last that all were told
         self._has_news = False  # whether a worker has reported, or ended, since all were told
